@@ -1,0 +1,235 @@
+/*
+ * gtfs: a folder that is your network.
+ *
+ * The map of fs/ (fs -> net -> crypto; each .h says what its .c does):
+ *
+ *     options, complain      the command line
+ *     command and what it    gtfs peers, status, accept ...: talk to a running
+ *       uses (ask, mounts,     mount through its .gtfs files
+ *       records, show, json)
+ *     main, home, daemon     start and end
+ *     session, ops           the FUSE session; which operation goes where
+ *     node, tree, tree_dir   names and attributes outside inbox/
+ *     outbox, parked,        files under peers/<name>/, requests that wait,
+ *       commit, procs          the commit rule and what /proc says for it
+ *     ctl_files, ctl,        .gtfs/
+ *       events, report
+ *     view and view_*        inbox/ in the mount
+ *     inbox, spool, publish, the receiving side's disk (net/sink.h)
+ *       folders, delivered,
+ *       patch, meta, stamp,
+ *       provenance, beneath
+ *
+ * Threads: "fuse" (SESSION_WORKERS of them) answer the kernel; "view-slow" its
+ * flushes in inbox/; "watch" looks after callers that wait to be told, or die,
+ * while they are stopped; "link" one a connection to a peer; "in" one a
+ * connection from a peer; "listen", "probe", "discovery", "keeper" in net. The
+ * main thread waits for a signal, for `gtfs stop`, or for the mount to be taken
+ * away.
+ */
+#include <errno.h>
+#include <locale.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "commit.h"
+#include "complain.h"
+#include "ctl_files.h"
+#include "daemon.h"
+#include "home.h"
+#include "log.h"
+#include "options.h"
+#include "parked.h"
+#include "report.h"
+#include "session.h"
+#include "tree.h"
+
+/* Everything that one run holds, for run and tear_down. */
+struct gtfs {
+	struct options options;
+	struct home home;
+	struct mount mount;
+	struct session *session;
+	struct daemon daemon;
+	char fingerprint[FINGERPRINT_CHARS];
+};
+
+static int set_up_mount(struct gtfs *g)
+{
+	struct mount *m = &g->mount;
+	struct inbox_config inbox = {
+		.durable = g->options.durable,
+		.arrived = report_arrival,
+		.ctx = m,
+	};
+	int r;
+
+	LIST_INIT(&m->open_files);
+	m->uid = getuid();
+	m->gid = getgid();
+	m->nodes = nodes_new();
+	m->pollers = pollers_new();
+	m->watch = parked_watch_new();
+	m->events = events_new(ctl_files_events_grew, m);
+	if (!m->nodes || !m->pollers || !m->watch || !m->events ||
+	    tree_init(m)) {
+		complain("not enough memory");
+		return -ENOMEM;
+	}
+	r = home_open_inbox(&g->options, &inbox, &m->inbox);
+	if (!r)
+		r = view_new(inbox_dirfd(m->inbox), &m->view);
+	return r;
+}
+
+static int set_up_network(struct gtfs *g)
+{
+	const struct options *o = &g->options;
+	struct network_config config = {
+		.identity = &g->home.identity,
+		.name = o->name,
+		.listen = o->listen_address,
+		.listen_exact = o->listen_given,
+		.discovery = o->discovery,
+		.accept = o->accept,
+		.state_fd = g->home.state_fd,
+		.patience_ms = (int)o->patience_s * 1000,
+		.sink = inbox_sink(g->mount.inbox),
+		.peer_changed = report_peer,
+		.transfer_changed = report_transfer,
+		.ctx = &g->mount,
+	};
+	int r;
+
+	home_listen_address(o, &config.listen);
+	r = network_new(&config, &g->mount.network);
+	if (r)
+		complain("cannot listen on port %u: %s; choose another with "
+			 "--listen PORT",
+		    o->listen_port, strerror(-r));
+	return r;
+}
+
+static void set_up_ctl(struct gtfs *g)
+{
+	struct ctl_config *c = &g->mount.ctl;
+
+	c->network = g->mount.network;
+	identity_fingerprint(g->home.identity.public, g->fingerprint);
+	c->fingerprint = g->fingerprint;
+	c->name = g->options.name;
+	c->inbox = g->options.inbox;
+	c->state = g->options.state;
+	c->mountpoint = g->options.mountpoint;
+	c->accept = g->options.accept == TRUST_LAN ? "lan" : "known";
+	c->stop = daemon_ask_stop;
+	c->ctx = &g->daemon;
+}
+
+static int set_up(struct gtfs *g)
+{
+	const struct options *o = &g->options;
+	int r = home_open(o, &g->home);
+
+	if (!r)
+		r = set_up_mount(g);
+	if (!r)
+		r = set_up_network(g);
+	if (r)
+		return r;
+	set_up_ctl(g);
+	r = session_prepare(o->mountpoint);
+	if (r) {
+		complain("cannot mount on %s: %s; name an empty folder of "
+			 "yours",
+		    o->mountpoint, strerror(-r));
+		return r;
+	}
+	r = session_mount(&g->mount, o->mountpoint, o->fuse, &g->session);
+	if (r) {
+		complain("cannot mount on %s; is fuse3 installed, and "
+			 "/dev/fuse yours to open?",
+		    o->mountpoint);
+		return r;
+	}
+	return 0;
+}
+
+/* Threads start here, after the last fork. */
+static int run(struct gtfs *g)
+{
+	const struct options *o = &g->options;
+	unsigned i;
+	int r;
+
+	r = session_start(g->session, daemon_mount_ended, &g->daemon);
+	if (!r)
+		r = network_start(g->mount.network);
+	for (i = 0; i < o->n_peers && !r; i++)
+		r = network_add_peer(g->mount.network, o->peers[i].name,
+		    o->peers[i].host, o->peers[i].port);
+	if (r) {
+		complain("cannot start: %s", strerror(-r));
+		return r;
+	}
+	daemon_ready(&g->daemon);
+	daemon_wait(&g->daemon, g->mount.network, o->patience_s, o->mountpoint);
+	return 0;
+}
+
+static void tear_down(struct gtfs *g)
+{
+	struct mount *m = &g->mount;
+
+	if (m->network)
+		network_stop(m->network);
+	if (g->session)
+		session_stop(g->session);
+	view_free(m->view);
+	session_end(g->session);
+	if (m->nodes)
+		commit_release_all(m);
+	nodes_free(m->nodes);
+	network_free(m->network);
+	inbox_close(m->inbox);
+	events_free(m->events);
+	pollers_free(m->pollers);
+	parked_watch_free(m->watch);
+	home_close(&g->home);
+	daemon_fini(&g->daemon);
+	options_fini(&g->options);
+}
+
+int main(int argc, char **argv)
+{
+	struct gtfs g = { .home = HOME_INIT, .daemon = DAEMON_INIT };
+	int r;
+
+	if (daemon_standard_files())
+		return 1;
+	setlocale(LC_CTYPE, "");
+	if (argc > 1 && command_is(argv[1]))
+		return command_run(argc, argv);
+	r = options_parse(argc, argv, &g.options);
+	if (r)
+		return r == OPTIONS_DONE ? 0 : 1;
+	umask(0);
+	/* Many threads, little memory: few arenas, and it goes back soon. */
+	mallopt(M_ARENA_MAX, 2);
+	mallopt(M_TRIM_THRESHOLD, 256 * 1024);
+	mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+	r = daemon_begin(&g.daemon, g.options.foreground, g.options.debug);
+	if (r) {
+		options_fini(&g.options);
+		return r == DAEMON_PARENT_DONE ? 0 : 1;
+	}
+	r = set_up(&g);
+	if (!r)
+		r = run(&g);
+	tear_down(&g);
+	return r ? 1 : 0;
+}

@@ -1,0 +1,81 @@
+/*
+ * What /proc says of the process behind a FUSE request: the facts on which the
+ * commit rule rests (design section 2). Nothing here blocks for long: /proc
+ * files of another process need no lock that a stuck one could hold, and the
+ * files read are those that never touch its memory (stat, status, fdinfo,
+ * children; not cmdline, environ, maps).
+ *
+ * A FUSE request names a thread; a process is its thread group together with
+ * its start time, so that a pid used again is not mistaken.
+ *
+ * Any thread.
+ */
+#ifndef PROCS_H
+#define PROCS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct procs_id {
+	pid_t tgid;     /* 0: not known */
+	uint64_t start; /* clock ticks since boot, /proc/PID/stat field 22 */
+};
+
+struct procs_caller {
+	struct procs_id id;
+	bool exiting;  /* it closes because it ends (PF_EXITING) */
+	bool killed;   /* ... by a signal */
+	int status;    /* ... else with this exit status (0 to 255) */
+	bool readable; /* its descriptors can be looked at */
+};
+
+/*
+ * The process of thread tid (as in a FUSE request; 0: another pid namespace).
+ * Returns 0, or -ESRCH where nothing can be known. How killed is decided: the
+ * low seven bits of exit_code (field 52); a thread that ends because another
+ * one called exit_group carries PF_SIGNALED too, but the status of that call.
+ * Where exit_code cannot be read (it shows 0 then), PF_SIGNALED decides.
+ */
+int procs_caller(pid_t tid, struct procs_caller *ret);
+
+/* Only the id: cheaper, for open and create. 0 or -ESRCH. */
+int procs_identify(pid_t tid, struct procs_id *ret);
+
+bool procs_same(const struct procs_id *a, const struct procs_id *b);
+/* Is it there, and not a zombie or about to be one? */
+bool procs_alive(const struct procs_id *id);
+
+/* A file as descriptors show it: st_ino, and the st_dev of the mount. */
+struct procs_file {
+	uint64_t ino;
+	dev_t dev;
+};
+
+struct procs_holders {
+	unsigned own;         /* descriptors in the process itself */
+	unsigned descendants; /* in living descendants */
+	bool stdio;           /* one of its own is 1 or 2 */
+};
+
+/*
+ * Counts descriptors of file in the process id and in its living descendants
+ * (/proc/PID/task/TID/children, recursively, bounded). A descriptor counts when
+ * its fdinfo has the file's ino and a mnt_id of a mount of dev (looked up in
+ * that process's own mountinfo, only when the ino matches). Returns 0, -EACCES
+ * (may not be looked at) or -ESRCH. An exiting process shows no descriptors
+ * of its own any more, but still its children.
+ */
+int procs_holders(const struct procs_id *id, const struct procs_file *file,
+    struct procs_holders *ret);
+
+/* Is descriptor 1 or 2 of the process this file? (Two files read.) */
+bool procs_is_stdio(const struct procs_id *id, const struct procs_file *file);
+
+/*
+ * Is the thread dying: SIGKILL pending for it (bit 0x100 of SigPnd or ShdPnd
+ * in /proc/TID/status), or exiting, or gone?
+ */
+bool procs_dying(pid_t tid);
+
+#endif

@@ -1,0 +1,374 @@
+/*
+ * Who else has a file open: the second half of procs.h. Runs in the threads
+ * that serve FUSE, while a close waits. Everything comes from fdinfo: a stat
+ * through /proc/PID/fd would ask the file systems behind the descriptors, our
+ * own and those that hang among them.
+ *
+ * Opening such a file costs six times what reading it does, and cp -r closes
+ * one file after the other: what was opened for a process stays open until
+ * another one is asked about. An open file of /proc belongs to the process, not
+ * to its number, and says at each read what is true then.
+ *
+ * Needs CONFIG_PROC_CHILDREN (all distributions have it); without it no
+ * process has descendants.
+ */
+#include "procs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "procs_stat.h"
+
+/* Where looking for descendants stops: a bound on time, not on trees that
+ * anyone has. */
+#define WALK_PROCESSES 1024
+#define WALK_THREADS   4096
+
+/* Descriptors from here on are opened each time: few processes have more, and
+ * ours are limited too. */
+#define KEPT_DESCRIPTORS 8
+
+/* What is open of one process; -1: not open. */
+struct kept {
+	struct procs_id id;
+	int fdinfo, task, children;
+	int descriptor[KEPT_DESCRIPTORS];
+};
+
+/* Who has set kept_in_use owns kept; who finds it set works without. */
+static atomic_flag kept_in_use = ATOMIC_FLAG_INIT;
+static struct kept kept;
+
+struct walk {
+	const struct procs_file *file;
+	/* The last mount asked for: its numbers are unique in the kernel. */
+	uint64_t mnt_id;
+	bool mnt_known, mnt_is_files;
+	unsigned threads; /* looked at */
+	unsigned n;
+	pid_t found[WALK_PROCESSES];
+};
+
+/* A line of mountinfo as far as it matters: "24 1 0:53 ...". */
+struct mount_line {
+	unsigned field;
+	uint64_t value[4]; /* mount, parent, major, minor */
+};
+
+/* Returns whether a line's first four numbers have just become complete. */
+static bool mount_line_feed(struct mount_line *l, char c)
+{
+	if (c == '\n') {
+		*l = (struct mount_line){ 0 };
+		return false;
+	}
+	if (l->field > 3)
+		return false;
+	if (c >= '0' && c <= '9') {
+		l->value[l->field] =
+		    l->value[l->field] * 10 + (unsigned)(c - '0');
+		return false;
+	}
+	return ++l->field == 4;
+}
+
+/* Positive: found, and *ret_dev is its device. 0: not there. */
+static int mount_find(const char *path, uint64_t mnt_id, dev_t *ret_dev)
+{
+	struct mount_line line = { 0 };
+	char buf[4096];
+	int found = 0, fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return 0;
+	while (!found && (n = read(fd, buf, sizeof(buf))) != 0) {
+		if (n < 0 && errno != EINTR)
+			break;
+		for (ssize_t i = 0; i < n && !found; i++) {
+			found = mount_line_feed(&line, buf[i]) &&
+				line.value[0] == mnt_id;
+		}
+	}
+	close(fd);
+	if (found) {
+		*ret_dev =
+		    makedev((unsigned)line.value[2], (unsigned)line.value[3]);
+	}
+	return found;
+}
+
+/*
+ * Is mount mnt_id, met in process pid, one of the file's file system? A
+ * process in a container shows only the container's mounts, but may have
+ * inherited the descriptor: our own list is the second place to look.
+ */
+static bool is_files_mount(struct walk *w, pid_t pid, uint64_t mnt_id)
+{
+	char path[PROCS_PATH_MAX];
+	dev_t dev = 0;
+
+	if (w->mnt_known && w->mnt_id == mnt_id)
+		return w->mnt_is_files;
+	procs_path(path, pid, "mountinfo");
+	w->mnt_is_files =
+	    (mount_find(path, mnt_id, &dev) ||
+		mount_find("/proc/self/mountinfo", mnt_id, &dev)) &&
+	    dev == w->file->dev;
+	w->mnt_id = mnt_id;
+	w->mnt_known = true;
+	return w->mnt_is_files;
+}
+
+/*
+ * 1: what slurp read into text is the fdinfo of the file; 0: it is not, or the
+ * descriptor was closed meanwhile; or -errno.
+ */
+static int is_file(struct walk *w, pid_t pid, const char *text, ssize_t n)
+{
+	uint64_t ino, mnt_id;
+
+	if (n < 0)
+		return n == -ESRCH ? 0 : (int)n;
+	return !procs_text_field(text, (size_t)n, "ino:", 10, &ino) &&
+	       ino == w->file->ino &&
+	       !procs_text_field(text, (size_t)n, "mnt_id:", 10, &mnt_id) &&
+	       is_files_mount(w, pid, mnt_id);
+}
+
+static void kept_init(struct kept *k, const struct procs_id *id)
+{
+	k->id = *id;
+	k->fdinfo = k->task = k->children = -1;
+	for (int i = 0; i < KEPT_DESCRIPTORS; i++)
+		k->descriptor[i] = -1;
+}
+
+static void close_if_open(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+static void kept_fini(struct kept *k)
+{
+	close_if_open(k->fdinfo);
+	close_if_open(k->task);
+	close_if_open(k->children);
+	for (int i = 0; i < KEPT_DESCRIPTORS; i++)
+		close_if_open(k->descriptor[i]);
+}
+
+/* Opens what is not open yet. The descriptor, or -errno. */
+static int kept_open(int *fd, int dirfd, const char *path, int flags)
+{
+	if (*fd < 0)
+		*fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | flags);
+	return *fd < 0 ? -errno : *fd;
+}
+
+/*
+ * What is kept of this process, or *own where another thread uses that.
+ * NULL: there is no such process.
+ */
+static struct kept *kept_take(const struct procs_id *id, struct kept *own)
+{
+	struct kept *k = atomic_flag_test_and_set(&kept_in_use) ? own : &kept;
+	struct procs_stat s;
+
+	if (id->tgid > 0 && k == &kept && procs_same(&k->id, id))
+		return k;
+	if (id->tgid > 0 && procs_stat_read(id->tgid, &s) == 0 &&
+	    s.start == id->start) {
+		if (k == &kept && k->id.tgid)
+			kept_fini(k);
+		kept_init(k, id);
+		return k;
+	}
+	if (k == &kept)
+		atomic_flag_clear(&kept_in_use);
+	return NULL;
+}
+
+static void kept_give_back(struct kept *k)
+{
+	if (k == &kept)
+		atomic_flag_clear(&kept_in_use);
+	else
+		kept_fini(k);
+}
+
+/* The beginning of fdinfo/N; through k if that is not NULL. */
+static ssize_t read_fdinfo(struct kept *k, int dirfd, const char *name,
+    int number, char *ret, size_t cap)
+{
+	int *fd;
+
+	if (!k || number >= KEPT_DESCRIPTORS)
+		return procs_slurp(dirfd, name, ret, cap);
+	fd = &k->descriptor[number];
+	if (kept_open(fd, dirfd, name, 0) < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	return procs_slurp_open(*fd, ret, cap);
+}
+
+/*
+ * Adds to *ret_n and *ret_stdio. k: what is kept of pid, or NULL. 0 or -errno.
+ */
+static int count_descriptors(
+    struct walk *w, struct kept *k, pid_t pid, unsigned *ret_n, bool *ret_stdio)
+{
+	char path[PROCS_PATH_MAX], text[256]; /* pos, flags, mnt_id, ino, ... */
+	struct procs_dir d = { .fd = k ? k->fdinfo : -1 };
+	const char *name;
+	int number, r = 0;
+
+	if (d.fd >= 0) {
+		lseek(d.fd, 0, SEEK_SET);
+	} else {
+		procs_path(path, pid, "fdinfo");
+		r = procs_dir_open(&d, path);
+		if (r)
+			return r;
+		if (k)
+			k->fdinfo = d.fd;
+	}
+	while (r >= 0 && (name = procs_dir_next(&d, &number))) {
+		r = is_file(w, pid, text,
+		    read_fdinfo(k, d.fd, name, number, text, sizeof(text)));
+		if (r > 0) {
+			++*ret_n;
+			*ret_stdio |= number == 1 || number == 2;
+		}
+	}
+	if (!k)
+		procs_dir_close(&d);
+	return r < 0 ? r : 0;
+}
+
+/* Adds the children of a thread: numbers with a space behind each. */
+static void add_children_of(struct walk *w, int fd)
+{
+	char buf[1024];
+	int64_t pid = 0;
+	off_t at = 0;
+	ssize_t n;
+
+	while ((n = pread(fd, buf, sizeof(buf), at)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return;
+		at += n;
+		for (ssize_t i = 0; i < n; i++) {
+			if (buf[i] >= '0' && buf[i] <= '9') {
+				pid = pid * 10 + (buf[i] - '0');
+				continue;
+			}
+			if (pid > 0 && w->n < WALK_PROCESSES)
+				w->found[w->n++] = (pid_t)pid;
+			pid = 0;
+		}
+	}
+}
+
+/* A child belongs to the thread that forked it. */
+static void add_children(struct walk *w, pid_t pid)
+{
+	char path[PROCS_PATH_MAX];
+	struct procs_dir d;
+	int tid, fd;
+
+	procs_path(path, pid, "task");
+	if (procs_dir_open(&d, path))
+		return;
+	while (w->threads < WALK_THREADS && procs_dir_next(&d, &tid)) {
+		w->threads++;
+		snprintf(path, sizeof(path), "%d/children", tid);
+		fd = openat(d.fd, path, O_RDONLY | O_CLOEXEC);
+		if (fd >= 0) {
+			add_children_of(w, fd);
+			close(fd);
+		}
+	}
+	procs_dir_close(&d);
+}
+
+/*
+ * The same through k. The link count of task/ is two and one for each thread;
+ * a process with one thread needs no more looking. 0, or -ESRCH: it has gone.
+ */
+static int add_children_kept(struct walk *w, struct kept *k)
+{
+	char path[PROCS_PATH_MAX];
+	struct stat st;
+
+	procs_path(path, k->id.tgid, "task");
+	if (kept_open(&k->task, AT_FDCWD, path, O_DIRECTORY) < 0 ||
+	    fstat(k->task, &st) || st.st_nlink <= 2)
+		return -ESRCH;
+	snprintf(path, sizeof(path), "%d/children", k->id.tgid);
+	if (st.st_nlink > 3 || kept_open(&k->children, k->task, path, 0) < 0)
+		add_children(w, k->id.tgid);
+	else
+		add_children_of(w, k->children);
+	return 0;
+}
+
+int procs_holders(const struct procs_id *id, const struct procs_file *file,
+    struct procs_holders *ret)
+{
+	struct procs_holders h = { 0 };
+	struct kept own, *k = kept_take(id, &own);
+	struct walk w;
+	bool ignored = false;
+	int r;
+
+	if (!k)
+		return -ESRCH;
+	w.file = file;
+	w.mnt_known = false;
+	w.threads = w.n = 0;
+	r = count_descriptors(&w, k, id->tgid, &h.own, &h.stdio);
+	if (!r)
+		r = add_children_kept(&w, k);
+	kept_give_back(k);
+	if (r)
+		return r == -EACCES ? -EACCES : -ESRCH;
+	/* A descendant that became another user's is not to be looked at, and
+	 * one that has gone holds nothing: both count for nothing. */
+	for (unsigned i = 0; i < w.n; i++) {
+		count_descriptors(
+		    &w, NULL, w.found[i], &h.descendants, &ignored);
+		add_children(&w, w.found[i]);
+	}
+	*ret = h;
+	return 0;
+}
+
+bool procs_is_stdio(const struct procs_id *id, const struct procs_file *file)
+{
+	char path[PROCS_PATH_MAX], text[256];
+	struct procs_stat s;
+	struct walk w;
+	bool hit = false;
+	ssize_t n;
+
+	if (id->tgid <= 0)
+		return false;
+	w.file = file;
+	w.mnt_known = false;
+	for (int fd = 1; fd <= 2 && !hit; fd++) {
+		procs_path(path, id->tgid, fd == 1 ? "fdinfo/1" : "fdinfo/2");
+		n = procs_slurp(AT_FDCWD, path, text, sizeof(text));
+		hit = is_file(&w, id->tgid, text, n) > 0;
+	}
+	/* Rarely so: only then is it worth asking whether it is still it. */
+	return hit && procs_stat_read(id->tgid, &s) == 0 &&
+	       s.start == id->start;
+}

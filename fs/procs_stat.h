@@ -1,0 +1,71 @@
+/*
+ * The texts of /proc that fs/procs reads, parsed; internal to procs*.c and its
+ * test. No allocation, no stdio: this runs once and more for each file copied.
+ * Any thread; nothing is kept.
+ */
+#ifndef PROCS_STAT_H
+#define PROCS_STAT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Flags of field 9 (linux/sched.h; part of no uapi header). */
+#define PROCS_PF_EXITING  0x00000004u
+#define PROCS_PF_SIGNALED 0x00000400u
+
+/* Of /proc/PID/stat, proc(5). */
+struct procs_stat {
+	pid_t pid;           /* (1) */
+	char state;          /* (3) */
+	uint32_t flags;      /* (9) of this thread */
+	int64_t threads;     /* (20) in its group; 0: it is being reaped */
+	uint64_t start;      /* (22) of this thread */
+	uint64_t start_code; /* (26) 0: no memory left, 1: may not be seen */
+	int exit_code;       /* (52) as wait(2) has it; 0 if not to be seen */
+};
+
+/*
+ * comm is whatever the process likes ("a) R 1 (b", a newline): what counts
+ * starts behind the last ')'. 0, or -EBADMSG: not such a text, or cut.
+ */
+int procs_stat_parse(const char *text, size_t len, struct procs_stat *ret);
+
+/* Of /proc/PID/stat itself. 0 or as procs_slurp. */
+int procs_stat_read(pid_t pid, struct procs_stat *ret);
+
+/*
+ * The number behind `key` at the start of a line ("ino:"), in base 8, 10 or
+ * 16. 0, or -ENOENT.
+ */
+int procs_text_field(const char *text, size_t len, const char *key,
+    unsigned base, uint64_t *ret);
+
+/*
+ * The beginning of a small file, cap bytes at most, relative to dirfd. Returns
+ * the bytes, or -errno: -EACCES, or -ESRCH where process, thread or descriptor
+ * has gone; others are a shortage of our own.
+ */
+ssize_t procs_slurp(int dirfd, const char *path, char *ret, size_t cap);
+/* The same of an open one, made anew by the kernel for each call. */
+ssize_t procs_slurp_open(int fd, char *ret, size_t cap);
+
+/* "/proc/PID/WHAT" */
+#define PROCS_PATH_MAX 64
+void procs_path(char ret[PROCS_PATH_MAX], pid_t pid, const char *what);
+
+/* The numbers among the names of a directory, one after the other. */
+struct procs_dir {
+	int fd;
+	size_t at, len;
+	char buf[2048] __attribute__((aligned(8)));
+};
+
+/* 0 or as procs_slurp. */
+int procs_dir_open(struct procs_dir *d, const char *path);
+/* The name too (good until the next call), or NULL at the end. */
+const char *procs_dir_next(struct procs_dir *d, int *ret_number);
+void procs_dir_close(struct procs_dir *d);
+
+#endif

@@ -1,0 +1,33 @@
+/*
+ * The attributes of a received file. Runs in the threads that receive, from
+ * fs/inbox's commit, before the file has a visible name.
+ */
+#include "provenance.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/xattr.h>
+#include <time.h>
+
+static void set(int fd, const char *name, const char *value)
+{
+	(void)fsetxattr(fd, name, value, strlen(value), 0);
+}
+
+void provenance_set(int fd, const uint8_t sender[IDENTITY_KEY_BYTES],
+    const uint8_t id[WIRE_ID_BYTES], const char *name)
+{
+	char from[FINGERPRINT_CHARS], hex[2 * WIRE_ID_BYTES + 1], when[32];
+	time_t now = time(NULL);
+	struct tm tm;
+
+	identity_fingerprint(sender, from);
+	set(fd, "user.gtfs.from", from);
+	set(fd, "user.gtfs.name", name);
+	for (size_t i = 0; i < WIRE_ID_BYTES; i++)
+		snprintf(hex + 2 * i, 3, "%02x", id[i]);
+	set(fd, "user.gtfs.id", hex);
+	if (gmtime_r(&now, &tm) &&
+	    strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm))
+		set(fd, "user.gtfs.received", when);
+}

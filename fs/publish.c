@@ -1,0 +1,147 @@
+/*
+ * Names in the inbox. Runs in the threads that receive, through fs/inbox
+ * (files) and fs/folders (directories); what a name means afterwards is theirs.
+ */
+#include "publish.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "inbox.h"
+
+/* Longer, or with a space: not an extension ("Mr. Smith goes home"). */
+#define EXTENSION_MAX 32
+
+/* Is there anything but dots in the first len bytes? Else: a dot file. */
+static bool has_stem(const char *name, size_t len)
+{
+	return strspn(name, ".") < len;
+}
+
+/* The length of name without its extension (with the dot). */
+static size_t stem_length(const char *name)
+{
+	size_t len = strlen(name), stem;
+	const char *dot = strrchr(name, '.');
+
+	if (!dot || !dot[1] || strlen(dot) > EXTENSION_MAX || strchr(dot, ' '))
+		return len;
+	stem = (size_t)(dot - name);
+	if (!has_stem(name, stem))
+		return len;
+	if (stem > 4 && !strncasecmp(name + stem - 4, ".tar", 4) &&
+	    has_stem(name, stem - 4))
+		stem -= 4;
+	return stem;
+}
+
+/* The most of len bytes, at most max, that do not end inside a character. */
+static size_t cut_utf8(const char *s, size_t len, size_t max)
+{
+	size_t cut = max;
+
+	if (len <= max)
+		return len;
+	/* A character has at most 3 continuation bytes; else it is not UTF-8.
+	 */
+	for (int i = 0; i < 3 && cut && ((uint8_t)s[cut] & 0xc0) == 0x80; i++)
+		cut--;
+	return ((uint8_t)s[cut] & 0xc0) == 0x80 ? max : cut;
+}
+
+void publish_candidate(const char *want, enum publish_kind kind, unsigned n,
+    char ret[WIRE_NAME_MAX + 1])
+{
+	char number[16];
+	size_t len = strlen(want), stem = len;
+	int digits;
+
+	if (n <= 1) {
+		snprintf(ret, WIRE_NAME_MAX + 1, "%s", want);
+		return;
+	}
+	if (kind == PUBLISH_FILE)
+		stem = stem_length(want);
+	digits = snprintf(number, sizeof(number), " (%u)", n);
+	len = cut_utf8(
+	    want, stem, WIRE_NAME_MAX - (size_t)digits - strlen(want + stem));
+	snprintf(ret, WIRE_NAME_MAX + 1, "%.*s%s%s", (int)len, want, number,
+	    want + stem);
+}
+
+int publish_choose(const char *want, enum publish_kind kind, bool top,
+    publish_take *take, void *arg, char ret_name[WIRE_NAME_MAX + 1])
+{
+	char name[WIRE_NAME_MAX + 1];
+	unsigned n = 1;
+	int r;
+
+	/* The wire has refused these; a slip there must not leave the inbox. */
+	if (!wire_name_ok(want, strnlen(want, WIRE_NAME_MAX + 1)))
+		return -EILSEQ;
+	/* If the spool was removed, its name must not become a delivery. */
+	if (top && !strcasecmp(want, INBOX_SPOOL_NAME))
+		n = 2;
+	do {
+		publish_candidate(want, kind, n, name);
+		r = take(arg, name);
+	} while (r == -EEXIST && ++n <= PUBLISH_TRIES_MAX);
+	if (!r)
+		memcpy(ret_name, name, sizeof(name));
+	return r;
+}
+
+struct move {
+	int from;
+	const char *from_name;
+	int to;
+};
+
+/*
+ * Without RENAME_NOREPLACE (rename(2): EINVAL where the file system has none)
+ * link(2), which replaces nothing either. A spool name that then cannot be
+ * removed is a second link that nobody sees and the next start removes.
+ */
+static int move_no_replace(void *arg, const char *name)
+{
+	const struct move *m = arg;
+
+	if (!renameat2(m->from, m->from_name, m->to, name, RENAME_NOREPLACE))
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -errno;
+	if (linkat(m->from, m->from_name, m->to, name, 0))
+		return -errno;
+	(void)unlinkat(m->from, m->from_name, 0);
+	return 0;
+}
+
+int publish_file(int spool, const char *spool_name, int dir, bool top,
+    const char *want, char ret_name[WIRE_NAME_MAX + 1])
+{
+	struct move m = { .from = spool, .from_name = spool_name, .to = dir };
+
+	return publish_choose(
+	    want, PUBLISH_FILE, top, move_no_replace, &m, ret_name);
+}
+
+int publish_undo(int dir, const char *name, const struct stamp *ours, int spool,
+    const char *spool_name)
+{
+	struct move m = { .from = dir, .from_name = name, .to = spool };
+	struct stamp now;
+	int r;
+
+	r = stamp_at(dir, name, &now);
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	if (!stamp_same(ours, &now))
+		return 0;
+	if (!move_no_replace(&m, spool_name))
+		return 0;
+	return unlinkat(dir, name, 0) ? -errno : 0;
+}

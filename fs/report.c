@@ -1,0 +1,51 @@
+/*
+ * Runs in the threads of net, with no lock held.
+ */
+#include "report.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "log.h"
+#include "tree.h"
+
+void report_peer(
+    void *ctx, enum peer_change change, const struct peer_info *info)
+{
+	static const char *const names[] = {
+		[PEER_APPEARED] = "peer-appeared",
+		[PEER_WENT] = "peer-went",
+		[PEER_CAME_ONLINE] = "peer-online",
+		[PEER_WENT_OFFLINE] = "peer-offline",
+		[PEER_CHANGED] = "peer-changed",
+	};
+	struct mount *m = ctx;
+
+	if (change == PEER_WENT)
+		tree_peer_gone(m, info->serial);
+	events_add(m->events, names[change], info->name, info->fingerprint,
+	    (char *)NULL);
+	log_debug("%s: %s (%s)", names[change], info->name, info->fingerprint);
+}
+
+void report_transfer(void *ctx, const struct ledger_entry *e)
+{
+	struct mount *m = ctx;
+	char id[24], bytes[24];
+
+	snprintf(id, sizeof(id), "%" PRIu64, e->id);
+	snprintf(bytes, sizeof(bytes), "%" PRIu64, e->bytes);
+	events_add(m->events, e->direction == LEDGER_SEND ? "send" : "receive",
+	    id, e->peer, e->name, bytes, ledger_state_name(e->state), e->reason,
+	    (char *)NULL);
+}
+
+void report_arrival(
+    void *ctx, const char *path, const char *peer, uint64_t size)
+{
+	struct mount *m = ctx;
+	char bytes[24];
+
+	snprintf(bytes, sizeof(bytes), "%" PRIu64, size);
+	events_add(m->events, "arrived", peer, path, bytes, (char *)NULL);
+}

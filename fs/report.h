@@ -1,0 +1,17 @@
+/*
+ * What happens in net, told to the tree and to .gtfs/events.
+ */
+#ifndef REPORT_H
+#define REPORT_H
+
+#include "mount.h"
+
+/* network_config's callbacks; ctx is the struct mount. */
+void report_peer(
+    void *ctx, enum peer_change change, const struct peer_info *info);
+void report_transfer(void *ctx, const struct ledger_entry *e);
+/* inbox_config's. */
+void report_arrival(
+    void *ctx, const char *path, const char *peer, uint64_t size);
+
+#endif

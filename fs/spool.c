@@ -1,0 +1,313 @@
+/*
+ * Spool files: made, filled, flushed, dropped. Runs in the threads that receive
+ * (net/incoming, one per connection) and, for spool_open, at start. Names in
+ * the inbox, modes and times are fs/inbox's and fs/publish's.
+ */
+#include "spool.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "beneath.h"
+
+/*
+ * Write-back is started for every so many new bytes, so that the fsync of the
+ * commit finds little left to do.
+ */
+#define WRITE_BACK_BYTES (8u << 20)
+/* A clash of 64 random bits does not happen; someone planting names might. */
+#define CREATE_TRIES_MAX 16
+
+static int is_regular(int dirfd, const struct dirent *e)
+{
+	struct stat st;
+
+	if (e->d_type != DT_UNKNOWN)
+		return e->d_type == DT_REG;
+	return !fstatat(dirfd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) &&
+	       S_ISREG(st.st_mode);
+}
+
+/*
+ * What a former life left behind. Nobody was told that it arrived. A file that
+ * cannot be removed is harmless: it is tried again at the next start.
+ */
+static int remove_orphans(int dirfd)
+{
+	const struct dirent *e;
+	DIR *d;
+	int fd, removed = 0;
+
+	fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	d = fdopendir(fd);
+	if (!d) {
+		close(fd);
+		return -ENOMEM;
+	}
+	while (removed < SPOOL_ORPHANS_MAX && (e = readdir(d)))
+		if (is_regular(dirfd, e) && !unlinkat(dirfd, e->d_name, 0))
+			removed++;
+	closedir(d);
+	return 0;
+}
+
+/* Is this the directory of ours alone that a spool has to be? */
+static int check_directory(int parent, int fd)
+{
+	struct stat st, above;
+
+	if (fstat(fd, &st) || fstat(parent, &above))
+		return -errno;
+	if (st.st_uid != geteuid())
+		return -EPERM;
+	/* A file system of its own (a btrfs subvolume): no rename out of it. */
+	if (st.st_dev != above.st_dev)
+		return -EXDEV;
+	if ((st.st_mode & 07777) != 0700 && fchmod(fd, 0700))
+		return -errno;
+	return 0;
+}
+
+int spool_open(int dirfd, const char *name, bool durable, struct spool *ret)
+{
+	int fd, r;
+
+	if (mkdirat(dirfd, name, 0700) && errno != EEXIST)
+		return -errno;
+	fd = beneath_open(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	if (fd < 0)
+		return fd;
+	r = check_directory(dirfd, fd);
+	if (r)
+		goto close_fd;
+	if (flock(fd, LOCK_EX | LOCK_NB)) {
+		r = errno == EWOULDBLOCK ? -EBUSY : -errno;
+		goto close_fd;
+	}
+	r = remove_orphans(fd);
+	if (r)
+		goto close_fd;
+	*ret = (struct spool){ .fd = fd, .durable = durable };
+	return 0;
+close_fd:
+	close(fd);
+	return r;
+}
+
+void spool_fini(struct spool *sp)
+{
+	if (sp->fd >= 0)
+		close(sp->fd);
+	sp->fd = -1;
+}
+
+static char *put_hex(char *out, const uint8_t *bytes, size_t len)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < len; i++) {
+		*out++ = digits[bytes[i] >> 4];
+		*out++ = digits[bytes[i] & 15];
+	}
+	return out;
+}
+
+static int make_name(const uint8_t sender[IDENTITY_KEY_BYTES],
+    const uint8_t id[WIRE_ID_BYTES], char out[SPOOL_NAME_BYTES])
+{
+	uint8_t random[8];
+
+	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		return -EIO;
+	out = put_hex(out, sender, 8);
+	*out++ = '-';
+	out = put_hex(out, id, WIRE_ID_BYTES);
+	*out++ = '-';
+	out = put_hex(out, random, sizeof(random));
+	*out = '\0';
+	return 0;
+}
+
+int spool_create(const struct spool *sp,
+    const uint8_t sender[IDENTITY_KEY_BYTES], const uint8_t id[WIRE_ID_BYTES],
+    struct spool_file *ret)
+{
+	struct spool_file f = { .spool = sp };
+	int r, tries = 0;
+
+	do {
+		r = make_name(sender, id, f.name);
+		if (r)
+			return r;
+		f.fd = beneath_open(sp->fd, f.name,
+		    O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+	} while (f.fd == -EEXIST && ++tries < CREATE_TRIES_MAX);
+	if (f.fd < 0)
+		return f.fd;
+	*ret = f;
+	return 0;
+}
+
+static int fail(struct spool_file *f, int r)
+{
+	f->failed = true;
+	return r;
+}
+
+static void start_write_back(struct spool_file *f, uint64_t offset, size_t len)
+{
+	if (!f->fresh || offset < f->fresh_from)
+		f->fresh_from = offset;
+	if (!f->fresh || offset + len > f->fresh_to)
+		f->fresh_to = offset + len;
+	f->fresh += len;
+	if (f->fresh < WRITE_BACK_BYTES)
+		return;
+	/* Only a hint: what goes wrong here is told by the fsync. */
+	(void)sync_file_range(f->fd, (off_t)f->fresh_from,
+	    (off_t)(f->fresh_to - f->fresh_from), SYNC_FILE_RANGE_WRITE);
+	f->fresh = 0;
+}
+
+int spool_write(
+    struct spool_file *f, const void *bytes, size_t len, uint64_t offset)
+{
+	const uint8_t *p = bytes;
+	uint64_t at = offset;
+	size_t left = len;
+	ssize_t n;
+
+	if (f->failed)
+		return -EIO;
+	if (offset > INT64_MAX || len > INT64_MAX - offset)
+		return fail(f, -EFBIG);
+	while (left) {
+		n = pwrite(f->fd, p, left, (off_t)at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return fail(f, n ? -errno : -EIO);
+		p += n;
+		at += (uint64_t)n;
+		left -= (size_t)n;
+	}
+	if (f->spool->durable)
+		start_write_back(f, offset, len);
+	return 0;
+}
+
+int spool_truncate(struct spool_file *f, uint64_t size)
+{
+	int r;
+
+	if (f->failed)
+		return -EIO;
+	if (size > INT64_MAX)
+		return fail(f, -EFBIG);
+	do
+		r = ftruncate(f->fd, (off_t)size);
+	while (r && errno == EINTR);
+	return r ? fail(f, -errno) : 0;
+}
+
+/*
+ * For file systems without fallocate: is there room now? A hint, like the free
+ * space that any program asks for before it writes.
+ */
+static int check_room(const struct spool_file *f, const struct stat *st,
+    uint64_t offset, uint64_t len)
+{
+	struct statvfs vfs;
+	uint64_t have = (uint64_t)st->st_blocks * 512, end = offset + len;
+	uint64_t need = end > have ? end - have : 0;
+
+	if (fstatvfs(f->fd, &vfs))
+		return -errno;
+	if (need > len)
+		need = len;
+	return need / vfs.f_frsize >= vfs.f_bavail && need ? -ENOSPC : 0;
+}
+
+int spool_reserve(
+    struct spool_file *f, uint64_t offset, uint64_t len, bool keep_size)
+{
+	struct stat before, after;
+	int r;
+
+	if (f->failed)
+		return -EIO;
+	if (!len)
+		return -EINVAL;
+	if (offset > INT64_MAX || len > INT64_MAX - offset)
+		return -EFBIG;
+	if (fstat(f->fd, &before))
+		return -errno;
+	do
+		r = fallocate(f->fd, keep_size ? FALLOC_FL_KEEP_SIZE : 0,
+			(off_t)offset, (off_t)len)
+			? -errno
+			: 0;
+	while (r == -EINTR);
+	if (!r)
+		return 0;
+	if (r == -EOPNOTSUPP || r == -ENOSYS) {
+		r = check_room(f, &before, offset, len);
+		if (r || keep_size || offset + len <= (uint64_t)before.st_size)
+			return r;
+		return spool_truncate(f, offset + len);
+	}
+	/* ext4 keeps, and counts in the size, what it got before ENOSPC. */
+	if (fstat(f->fd, &after) || (after.st_size != before.st_size &&
+					ftruncate(f->fd, before.st_size)))
+		return fail(f, r);
+	return r;
+}
+
+int spool_sync(struct spool_file *f)
+{
+	if (f->failed)
+		return -EIO;
+	/*
+	 * Never a second time: the kernel marks the pages that it could not
+	 * write as clean, and the next fsync would call that a success.
+	 */
+	if (fsync(f->fd))
+		return fail(f, -errno);
+	return 0;
+}
+
+int spool_size(struct spool_file *f, uint64_t *ret)
+{
+	struct stat st;
+
+	if (f->failed)
+		return -EIO;
+	if (fstat(f->fd, &st))
+		return -errno;
+	*ret = (uint64_t)st.st_size;
+	return 0;
+}
+
+void spool_close(struct spool_file *f)
+{
+	close(f->fd);
+	f->fd = -1;
+}
+
+void spool_drop(struct spool_file *f)
+{
+	/* What cannot be removed now is an orphan of the next start. */
+	(void)unlinkat(f->spool->fd, f->name, 0);
+	spool_close(f);
+}

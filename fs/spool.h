@@ -1,0 +1,69 @@
+/*
+ * The spool: a directory beside what it feeds (0700, on the same file system),
+ * and the files in it that nobody sees yet. fs/inbox puts them together with
+ * names and senders; here are only bytes.
+ *
+ * All functions block on the disk and return 0 or -errno. A spool_file belongs
+ * to one thread at a time; spool_create may be called by several at once.
+ */
+#ifndef SPOOL_H
+#define SPOOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "identity.h"
+#include "wire.h"
+
+/* hex of 8 bytes of the sender, the id, and 8 random bytes; NUL. */
+#define SPOOL_NAME_BYTES (16 + 1 + 2 * WIRE_ID_BYTES + 1 + 16 + 1)
+/* Orphans beyond this many wait for the next start. */
+#define SPOOL_ORPHANS_MAX 65536
+
+struct spool {
+	int fd;
+	bool durable;
+};
+
+struct spool_file {
+	const struct spool *spool;
+	int fd;
+	bool failed;         /* nothing may be published from it any more */
+	uint64_t fresh;      /* bytes since write-back was last started */
+	uint64_t fresh_from; /* and the range they are in */
+	uint64_t fresh_to;
+	char name[SPOOL_NAME_BYTES];
+};
+
+/*
+ * Opens the directory called name in dirfd as the spool: makes it if missing,
+ * takes the exclusive lock, removes orphans (regular files only). -EBUSY:
+ * another process has it; -EPERM: it belongs to someone else; -ELOOP,
+ * -ENOTDIR: not a real directory; -EXDEV: on another file system than dirfd.
+ */
+int spool_open(int dirfd, const char *name, bool durable, struct spool *ret);
+void spool_fini(struct spool *sp);
+
+/* A new, empty, 0600 file under an unpredictable name. *sp outlives it. */
+int spool_create(const struct spool *sp,
+    const uint8_t sender[IDENTITY_KEY_BYTES], const uint8_t id[WIRE_ID_BYTES],
+    struct spool_file *ret);
+
+/*
+ * A failure of write, truncate or sync is final: all of these answer -EIO from
+ * then on. One of reserve leaves the file as it was.
+ */
+int spool_write(
+    struct spool_file *f, const void *bytes, size_t len, uint64_t offset);
+int spool_truncate(struct spool_file *f, uint64_t size);
+int spool_reserve(
+    struct spool_file *f, uint64_t offset, uint64_t len, bool keep_size);
+/* fsync. */
+int spool_sync(struct spool_file *f);
+int spool_size(struct spool_file *f, uint64_t *ret);
+
+/* Closes the descriptor; spool_drop removes the file as well. */
+void spool_close(struct spool_file *f);
+void spool_drop(struct spool_file *f);
+
+#endif

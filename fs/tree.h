@@ -1,0 +1,45 @@
+/*
+ * FUSE operations on everything but the inbox: names, attributes, directories.
+ * All are answered from memory before they return; none waits (design section
+ * 1, "What may wait"). File contents are fs/outbox (peers) and fs/ctl_files.
+ *
+ * Signatures are those of struct fuse_lowlevel_ops with the mount in front.
+ */
+#ifndef TREE_H
+#define TREE_H
+
+#include "mount.h"
+
+/* Lists the fixed nodes. 0 or -ENOMEM. */
+int tree_init(struct mount *m);
+
+/* A peer's folder is gone: its node and all below leave the tree. */
+void tree_peer_gone(struct mount *m, uint64_t serial);
+
+void tree_lookup(
+    struct mount *m, fuse_req_t req, fuse_ino_t parent, const char *name);
+void tree_forget(struct mount *m, fuse_ino_t ino, uint64_t nlookup);
+void tree_getattr(struct mount *m, fuse_req_t req, fuse_ino_t ino);
+void tree_setattr(struct mount *m, fuse_req_t req, fuse_ino_t ino,
+    const struct stat *attr, int to_set);
+void tree_mkdir(struct mount *m, fuse_req_t req, fuse_ino_t parent,
+    const char *name, mode_t mode);
+/* unlink and rmdir: in flight cancels, delivered is only forgotten here. */
+void tree_remove(struct mount *m, fuse_req_t req, fuse_ino_t parent,
+    const char *name, bool directory);
+void tree_opendir(
+    struct mount *m, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void tree_readdir(struct mount *m, fuse_req_t req, size_t size, off_t off,
+    struct fuse_file_info *fi, bool plus);
+void tree_releasedir(
+    struct mount *m, fuse_req_t req, struct fuse_file_info *fi);
+void tree_statfs(struct mount *m, fuse_req_t req, fuse_ino_t ino);
+
+/* The node's attributes; its transfer's size where it has one. */
+void tree_attr_locked(
+    const struct mount *m, const struct node *n, struct stat *ret);
+/* An entry for fuse_reply_entry/create; counts one lookup. */
+void tree_entry_locked(
+    const struct mount *m, struct node *n, struct fuse_entry_param *ret);
+
+#endif

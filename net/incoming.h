@@ -1,0 +1,41 @@
+/*
+ * What a peer that has dialled us sends: a state machine over its messages,
+ * in the connection's own thread. Checks state, order, trust and integrity,
+ * and hands the rest to the sink (net/sink.h).
+ */
+#ifndef INCOMING_H
+#define INCOMING_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "conn.h"
+#include "ledger.h"
+#include "peers.h"
+#include "sink.h"
+#include "trust.h"
+
+struct incoming_config {
+	struct sink *sink;
+	struct trust *trust;
+	struct ledger *ledger;
+	struct peers *peers;
+	int patience_ms;
+};
+
+/*
+ * Serves conn until it ends. working (or NULL) is set to now_ms() while a
+ * call into the sink is under way, to 0 otherwise: whoever watches it may
+ * send an unasked PONG (incoming_pong) so that the peer knows we live.
+ * Blocks. Returns how it ended: CONN_EOF, or a negative errno (-EPROTO: the
+ * peer broke the protocol).
+ */
+int incoming_serve(const struct incoming_config *config, struct conn *conn,
+    _Atomic int64_t *working);
+
+/* The PONG for this peer now: our policy for it, and our free space. */
+void incoming_pong(const struct incoming_config *config,
+    const struct conn *conn, uint64_t cookie, struct wire_msg *ret);
+
+#endif

@@ -1,0 +1,285 @@
+/*
+ * The thread of one connection to a peer. It ends when the connection breaks,
+ * when the peer says BYE, when it has been idle for long beside others, or
+ * when gtfs stops; the table learns of it and decides what that means.
+ */
+#include "link.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "log.h"
+#include "outgoing_run.h"
+#include "treeop.h"
+
+void link_wake(struct link *l)
+{
+	uint64_t one = 1;
+
+	if (write(l->wake_fd, &one, sizeof(one)) < 0)
+		return; /* the counter is full: awake already */
+}
+
+static void wake_consume(struct link *l)
+{
+	uint64_t n;
+
+	if (read(l->wake_fd, &n, sizeof(n)) < 0)
+		return; /* somebody else's wake was consumed with it */
+}
+
+static int send_ping(struct link *l)
+{
+	struct wire_msg m = { .type = WIRE_PING };
+	int r;
+
+	m.ping.cookie = (uint64_t)now_ms() | 1; /* 0 means unasked */
+	r = conn_try_send(l->conn, &m);
+	return r == -EAGAIN ? 0 : r;
+}
+
+/*
+ * What silence means now: sends a PING when it is time, *ret_wait is how long
+ * to wait for the next look.
+ */
+static int check_silence(struct link *l, bool owed, bool busy, int *ret_wait)
+{
+	int64_t now = now_ms();
+	int64_t silent = now - conn_heard_ms(l->conn);
+	int64_t since_ping = now - l->pinged_ms;
+	int64_t ping_after = owed ? LINK_BUSY_PING_MS : LINK_PING_MS;
+	/* Never before a PING had its time to be answered. */
+	int64_t least = owed ? LINK_STALLED_MS : LINK_DEAD_MS;
+	int64_t patience = l->peer->table->config.patience_ms;
+	int64_t dead = busy && patience > least ? patience : least;
+	bool stalled = silent >= (owed ? LINK_STALLED_MS : LINK_DEAD_MS);
+
+	if (silent >= dead)
+		return -ETIMEDOUT;
+	if (stalled != l->stalled)
+		peer_link_stalled(l->peer, l, stalled);
+	if (silent >= ping_after && since_ping >= ping_after) {
+		int r = send_ping(l);
+
+		if (r)
+			return r;
+		l->pinged_ms = now;
+	}
+	*ret_wait = (int)ping_after;
+	return 0;
+}
+
+static int receive(
+    struct link *l, bool owed, bool busy, bool poll_only, struct wire_msg *ret)
+{
+	int wait = 0;
+	int r;
+
+	for (;;) {
+		if (!poll_only) {
+			r = check_silence(l, owed, busy, &wait);
+			if (r)
+				return r;
+		}
+		r = conn_receive(
+		    l->conn, poll_only ? 0 : wait, l->wake_fd, ret);
+		if (r == CONN_WOKEN)
+			wake_consume(l);
+		if (r == CONN_EOF)
+			return -ECONNRESET;
+		if (r == -ETIMEDOUT && poll_only)
+			return -EAGAIN;
+		if (r == -ETIMEDOUT && !busy)
+			return -EAGAIN; /* the idle loop has other duties */
+		if (r == -ETIMEDOUT)
+			continue;
+		if (r)
+			return r;
+		if (l->stalled)
+			peer_link_stalled(l->peer, l, false);
+		if (ret->type == WIRE_BYE) {
+			l->said_bye = true;
+			return -ECONNRESET;
+		}
+		if (ret->type != WIRE_PONG)
+			return 0;
+		peer_heard_pong(l->peer, ret);
+	}
+}
+
+int link_receive(
+    struct link *l, bool owed, bool poll_only, struct wire_msg *ret)
+{
+	if (peers_stopping(l->peer->table))
+		return -ECANCELED;
+	return receive(l, owed, true, poll_only, ret);
+}
+
+bool link_late_answer(const struct link *l, const struct wire_msg *m)
+{
+	uint32_t tag;
+
+	switch (m->type) {
+	case WIRE_ACCEPT: tag = m->accept.tag; break;
+	case WIRE_REFUSE: tag = m->refuse.tag; break;
+	case WIRE_ACK: tag = m->ack.tag; break;
+	case WIRE_ABORT: tag = m->abort.tag; break;
+	case WIRE_RESULT:
+		return m->result.req > 0 && m->result.req <= l->last_req;
+	default: return false;
+	}
+	return tag > 0 && tag <= l->last_tag;
+}
+
+int link_request(struct link *l, struct wire_msg *m, int *ret_result)
+{
+	uint64_t req = ++l->last_req;
+	struct wire_msg answer;
+	int r;
+
+	if (m->type == WIRE_MKDIR)
+		m->mkdir.req = req;
+	else
+		m->patch.req = req;
+	r = conn_send(l->conn, m);
+	while (!r) {
+		r = link_receive(l, true, false, &answer);
+		if (r == CONN_WOKEN || r == CONN_DRAINED) {
+			r = 0;
+			continue;
+		}
+		if (!r && answer.type == WIRE_RESULT &&
+		    answer.result.req == req) {
+			*ret_result = wire_code_to_errno(answer.result.code);
+			return 0;
+		}
+		if (!r && !link_late_answer(l, &answer))
+			r = -EPROTO;
+	}
+	return r;
+}
+
+/* Tries the peer's addresses in turn. */
+static int dial(struct link *l)
+{
+	struct peer_info info;
+	int r = -EHOSTUNREACH;
+	unsigned i;
+
+	peer_info(l->peer, &info);
+	for (i = 0; i < info.n_addresses; i++) {
+		r = conn_dial(l->peer->table->config.self,
+		    (struct sockaddr *)&info.addresses[i], CONN_HANDSHAKE_MS,
+		    l->wake_fd, &l->conn, NULL);
+		if (r)
+			continue;
+		if (!memcmp(
+			conn_remote_key(l->conn), info.key, IDENTITY_KEY_BYTES))
+			return 0;
+		conn_free(l->conn); /* another machine has the address now */
+		l->conn = NULL;
+		r = -EKEYREJECTED;
+	}
+	return r;
+}
+
+/* Waits for a job; handles what comes meanwhile. */
+static int idle(struct link *l)
+{
+	struct wire_msg m;
+	int r = receive(l, false, false, false, &m);
+
+	if (r == CONN_WOKEN || r == CONN_DRAINED || r == -EAGAIN)
+		return 0;
+	if (!r && !link_late_answer(l, &m))
+		r = -EPROTO;
+	return r;
+}
+
+/* Until the connection ends; why, as a negative errno. */
+static int serve(struct link *l)
+{
+	int64_t idle_since = now_ms();
+	int r = 0;
+
+	while (!r && !peers_stopping(l->peer->table)) {
+		if (peer_take_job(l->peer, l)) {
+			if (l->job) {
+				struct outgoing *o = l->job;
+
+				l->job = NULL;
+				r = outgoing_run(o, l);
+			} else {
+				r = treeop_run(l);
+			}
+			idle_since = now_ms();
+			continue;
+		}
+		r = idle(l);
+		if (!r && now_ms() - idle_since > LINK_SPARE_MS &&
+		    peer_link_superfluous(l->peer, l))
+			return 0;
+	}
+	return r;
+}
+
+static void *link_run(void *arg)
+{
+	struct link *l = arg;
+	struct wire_msg bye = { .type = WIRE_BYE };
+	int r = 0;
+
+	if (!l->conn)
+		r = dial(l);
+	if (!r) {
+		peer_link_up(l->peer, l);
+		r = serve(l);
+		if (!r)
+			conn_try_send(l->conn, &bye);
+	}
+	if (r)
+		log_debug("link: connection ended: %s", strerror(-r));
+	peer_link_down(l->peer, l, r);
+	return NULL;
+}
+
+int link_start_locked(struct peers *t, struct peer *p, struct conn *conn)
+{
+	struct link *l = calloc(1, sizeof(*l));
+	int r;
+
+	if (!l)
+		return -ENOMEM;
+	l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (l->wake_fd < 0) {
+		r = -errno;
+		goto free_l;
+	}
+	l->conn = conn;
+	l->started_ms = now_ms();
+	l->peer = p;
+	p->refs++;
+	LIST_INSERT_HEAD(&p->links, l, entry);
+	p->n_links++;
+	t->n_links++;
+	l->dialled = conn == NULL;
+	p->n_dialing += l->dialled;
+	r = thread_start(&l->thread, "link", link_run, l);
+	if (r)
+		goto unlink;
+	return 0;
+unlink:
+	LIST_REMOVE(l, entry);
+	p->n_links--;
+	t->n_links--;
+	p->n_dialing -= l->dialled;
+	p->refs--;
+	close(l->wake_fd);
+free_l:
+	free(l);
+	return r;
+}

@@ -1,0 +1,330 @@
+/*
+ * Wires the parts of net to each other: what discovery hears goes to the
+ * prober, what the prober proves to the peers table, who calls us is dialled
+ * back, and the keeper ("keeper", once a second) moves everybody's clock.
+ */
+#include "network.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conn.h"
+#include "listener.h"
+#include "log.h"
+#include "pool.h"
+#include "prober.h"
+#include "random.h"
+#include "sync.h"
+
+enum { KEEPER_MS = 1000 };
+
+struct network {
+	struct network_config config;
+	struct conn_self self;
+	struct trust *trust;
+	struct ledger *ledger;
+	struct pool *pool;
+	struct peers *peers;
+	struct prober *prober;
+	struct listener *listener;
+	struct discovery *discovery;
+	pthread_t keeper;
+	bool keeping;
+
+	struct mutex lock;
+	struct cond wake;
+	bool stopping GUARDED_BY(lock);
+	char discovery_state[256] GUARDED_BY(lock);
+};
+
+/* --- discovery --------------------------------------------------------------
+ */
+
+static void on_lost(void *ctx, const struct peer_info *info)
+{
+	struct network *n = ctx;
+
+	if (n->prober)
+		prober_lost(n->prober, info);
+}
+
+static void on_changed(
+    void *ctx, enum peer_change change, const struct peer_info *info)
+{
+	struct network *n = ctx;
+
+	if (n->config.peer_changed)
+		n->config.peer_changed(n->config.ctx, change, info);
+}
+
+static void on_caller(void *ctx, const struct sockaddr *from, uint16_t port)
+{
+	struct network *n = ctx;
+
+	if (n->prober)
+		prober_caller(n->prober, from, port);
+}
+
+static void set_discovery_state(struct network *n, const char *text)
+{
+	mutex_lock(&n->lock);
+	snprintf(n->discovery_state, sizeof(n->discovery_state), "%s", text);
+	mutex_unlock(&n->lock);
+}
+
+void network_discovery_state(struct network *n, char *ret, size_t cap)
+{
+	mutex_lock(&n->lock);
+	snprintf(ret, cap, "%s", n->discovery_state);
+	mutex_unlock(&n->lock);
+}
+
+#ifdef HAVE_AVAHI
+static void on_found(void *ctx, const struct discovery_hint *hint)
+{
+	struct network *n = ctx;
+
+	prober_hint(n->prober, hint);
+}
+
+/* Anybody can say that somebody has gone: connections know better. */
+static void on_withdrawn(void *ctx, const char *id)
+{
+	(void)ctx;
+	log_debug("discovery: %s was withdrawn", id);
+}
+
+static void on_discovery(void *ctx, enum discovery_state state, const char *why)
+{
+	struct network *n = ctx;
+
+	if (state == DISCOVERY_FAILED)
+		log_warning("%s", why);
+	set_discovery_state(n, state == DISCOVERY_RUNNING ? "avahi"
+			       : state == DISCOVERY_STARTING
+				   ? "avahi (starting)"
+				   : why);
+}
+
+static int start_discovery(struct network *n)
+{
+	static const struct discovery_events events = {
+		.found = on_found,
+		.lost = on_withdrawn,
+		.state = on_discovery,
+	};
+	struct discovery_config config = { .name = n->config.name,
+		.port = listener_port(n->listener) };
+	uint8_t id[DISCOVERY_ID_CHARS / 2];
+	unsigned i;
+
+	random_bytes(id, sizeof(id));
+	for (i = 0; i < sizeof(id); i++)
+		snprintf(config.id + 2 * i, 3, "%02x", id[i]);
+	return discovery_start(&config, &events, n, &n->discovery);
+}
+#else
+static int start_discovery(struct network *n)
+{
+	log_warning("this build has no discovery: name peers with --peer");
+	set_discovery_state(n, "not built in");
+	return 0;
+}
+
+void discovery_stop(struct discovery *d)
+{
+	(void)d;
+}
+#endif
+
+/* --- the keeper
+ * --------------------------------------------------------------- */
+
+static void *keeper_run(void *arg)
+{
+	struct network *n = arg;
+	int64_t next = now_ms();
+
+	mutex_lock(&n->lock);
+	while (!n->stopping) {
+		next += KEEPER_MS;
+		while (!n->stopping &&
+		       cond_wait_until(&n->wake, &n->lock, next) == 0)
+			;
+		mutex_unlock(&n->lock);
+		listener_tick(n->listener);
+		peers_tick(n->peers);
+		if (now_ms() > next)
+			next = now_ms();
+		mutex_lock(&n->lock);
+	}
+	mutex_unlock(&n->lock);
+	return NULL;
+}
+
+/* --- the whole
+ * ------------------------------------------------------------------ */
+
+static int new_listener(struct network *n)
+{
+	struct listener_config config = {
+		.address = n->config.listen,
+		.exact = n->config.listen_exact,
+		.self = &n->self,
+		.incoming = {
+			.sink = n->config.sink,
+			.trust = n->trust,
+			.ledger = n->ledger,
+			.peers = n->peers,
+			.patience_ms = n->config.patience_ms,
+		},
+		.caller = on_caller,
+		.ctx = n,
+	};
+
+	return listener_new(&config, &n->listener);
+}
+
+static int new_peers(struct network *n)
+{
+	struct peers_config config = {
+		.self = &n->self,
+		.trust = n->trust,
+		.ledger = n->ledger,
+		.pool = n->pool,
+		.patience_ms = n->config.patience_ms,
+		.changed = on_changed,
+		.lost = on_lost,
+		.ctx = n,
+	};
+
+	return peers_new(&config, &n->peers);
+}
+
+int network_new(const struct network_config *config, struct network **ret)
+{
+	struct network *n = calloc(1, sizeof(*n));
+	int r = -ENOMEM;
+
+	if (!n)
+		return -ENOMEM;
+	n->config = *config;
+	mutex_init(&n->lock);
+	cond_init(&n->wake);
+	n->self.identity = config->identity;
+	n->self.hello.minor = WIRE_MINOR;
+	snprintf(
+	    n->self.hello.name, sizeof(n->self.hello.name), "%s", config->name);
+	n->config.name = n->self.hello.name;
+	set_discovery_state(n, "off");
+	n->ledger = ledger_new(config->transfer_changed, config->ctx);
+	n->pool = pool_new();
+	if (n->ledger && n->pool)
+		r = trust_open(config->state_fd, config->accept, &n->trust);
+	if (!r)
+		r = new_peers(n);
+	if (!r)
+		r = new_listener(n);
+	if (r)
+		network_free(n);
+	else
+		*ret = n;
+	return r;
+}
+
+int network_start(struct network *n)
+{
+	int r;
+
+	n->self.hello.port = listener_port(n->listener);
+	r = prober_start(n->peers, &n->self, &n->prober);
+	if (!r)
+		r = listener_start(n->listener);
+	if (!r)
+		r = thread_start(&n->keeper, "keeper", keeper_run, n);
+	n->keeping = r == 0;
+	if (!r && n->config.discovery)
+		r = start_discovery(n);
+	return r;
+}
+
+int network_add_peer(
+    struct network *n, const char *name, const char *host, uint16_t port)
+{
+	return prober_named(n->prober, name, host, port);
+}
+
+struct peers *network_peers(struct network *n)
+{
+	return n->peers;
+}
+
+struct ledger *network_ledger(struct network *n)
+{
+	return n->ledger;
+}
+
+uint16_t network_port(const struct network *n)
+{
+	return listener_port(n->listener);
+}
+
+int network_set_policy(
+    struct network *n, const char *name, enum trust_policy policy)
+{
+	uint8_t key[IDENTITY_KEY_BYTES];
+	int r = peers_set_policy(n->peers, name, policy, key);
+
+	if (!r)
+		listener_policy_changed(n->listener, key);
+	return r;
+}
+
+int network_forget(struct network *n, const char *name)
+{
+	uint8_t key[IDENTITY_KEY_BYTES];
+	int r = peers_forget(n->peers, name, key);
+
+	if (!r)
+		listener_policy_changed(n->listener, key);
+	return r;
+}
+
+unsigned network_busy(struct network *n)
+{
+	return peers_busy(n->peers) + listener_busy(n->listener);
+}
+
+void network_stop(struct network *n)
+{
+	mutex_lock(&n->lock);
+	n->stopping = true;
+	cond_broadcast(&n->wake);
+	mutex_unlock(&n->lock);
+	discovery_stop(n->discovery);
+	n->discovery = NULL;
+	if (n->keeping)
+		pthread_join(n->keeper, NULL);
+	n->keeping = false;
+	peers_stop(n->peers);
+	listener_stop(n->listener); /* fs still asks for the port */
+	prober_stop(n->prober);
+	n->prober = NULL;
+	peers_stop(n->peers); /* a probe may have adopted one in between */
+}
+
+void network_free(struct network *n)
+{
+	if (!n)
+		return;
+	listener_free(n->listener);
+	peers_free(n->peers);
+	trust_close(n->trust);
+	ledger_free(n->ledger);
+	pool_free(n->pool);
+	cond_fini(&n->wake);
+	mutex_fini(&n->lock);
+	free(n);
+}

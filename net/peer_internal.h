@@ -1,0 +1,137 @@
+/*
+ * The inside of the peers table, for peers*.c, link.c, outgoing*.c and
+ * treeop.c alone. Everything in struct peer is guarded by the table's lock.
+ */
+#ifndef PEER_INTERNAL_H
+#define PEER_INTERNAL_H
+
+#include <stdatomic.h>
+#include <sys/queue.h>
+
+#include "conn.h"
+#include "peers.h"
+#include "sync.h"
+
+enum {
+	PEER_LINKS_MAX = 16, /* connections to one peer */
+	PEER_DIALS_MAX = 4,  /* of them in their handshake */
+	PEER_TREEOPS_MAX = 65536,
+	PEER_TRANSFERS_MAX = 4096, /* in flight and queued, all peers */
+	PEER_LOST_MS = 3000,       /* from the last link's end to offline */
+	PEER_DIAL_PAUSE_MS = 1000, /* after a link that ended at once */
+	PEERS_UNPINNED_MAX = 128,  /* keys that anybody can make */
+};
+
+struct outgoing;
+
+/* A directory operation that waits for a link (net/treeop.c). */
+struct treeop {
+	STAILQ_ENTRY(treeop) next;
+	struct outdir *dir;  /* referenced; NULL for a PATCH of a file */
+	struct wire_msg msg; /* MKDIR or PATCH; req is set when sent */
+};
+STAILQ_HEAD(treeop_queue, treeop);
+
+/* One connection to a peer, and its thread (net/link.c). */
+struct link {
+	LIST_ENTRY(link) entry;
+	struct peer *peer; /* referenced */
+	struct conn *conn; /* NULL until dialled; the thread's own */
+	pthread_t thread;
+	int wake_fd;  /* eventfd: a job, or the end */
+	bool dialled; /* its handshake is still to come: counts as dialing */
+	bool up;      /* handshake done */
+	bool idle;    /* takes a job */
+	bool stalled; /* silent for too long in a transfer */
+	struct outgoing *job; /* referenced: handed over while idle */
+	bool tree_job;
+	uint32_t last_tag; /* of the OFFERs on this connection */
+	uint64_t last_req;
+	int64_t started_ms, pinged_ms;
+	bool said_bye; /* the peer did */
+};
+
+struct peer {
+	TAILQ_ENTRY(peer) entry;
+	struct peers *table;
+	unsigned refs;
+	bool listed; /* in the table */
+	struct peer_info info;
+	uint64_t rejected_by; /* serial of the other key's peer, or 0 */
+	LIST_HEAD(, link) links;
+	unsigned n_links, n_up, n_dialing;
+	int64_t lost_ms; /* when the last link ended; 0: never, or decided */
+	int64_t away_ms; /* when it became offline */
+	int64_t dial_after_ms; /* no more links before */
+	/* When any transfer last got on: an ACK, or the end of one. */
+	_Atomic int64_t progress_ms;
+	TAILQ_HEAD(, outgoing) queue; /* waiting for a link */
+	unsigned n_transfers;         /* queued and in flight */
+	struct treeop_queue treeops;
+	unsigned n_treeops;
+	bool tree_busy; /* a link works on them */
+};
+
+struct peers {
+	struct peers_config config;
+	struct mutex lock;
+	TAILQ_HEAD(peer_list, peer) list GUARDED_BY(lock);
+	uint64_t next_serial GUARDED_BY(lock);
+	uint64_t generation GUARDED_BY(lock);
+	unsigned links_max; /* of one peer; not above PEER_LINKS_MAX */
+	unsigned n_links GUARDED_BY(lock);
+	/* Queued and in flight; changed under lock, read by the windows. */
+	_Atomic unsigned n_transfers;
+	bool stopping GUARDED_BY(lock);
+	LIST_HEAD(, link) finished GUARDED_BY(lock); /* to be joined */
+	struct cond links_gone;   /* with lock: n_links fell */
+	_Atomic unsigned windows; /* transfers that hold memory */
+};
+
+struct peer *peers_by_key_locked(struct peers *t, const uint8_t *key)
+    REQUIRES(t->lock);
+/* A new entry, listed; NULL: out of memory. */
+struct peer *peers_add_locked(
+    struct peers *t, const uint8_t *key, const char *wanted) REQUIRES(t->lock);
+/* The table's reference passes to the caller. */
+void peers_remove_locked(struct peers *t, struct peer *p) REQUIRES(t->lock);
+void peers_notify(
+    struct peers *t, enum peer_change change, const struct peer_info *info);
+
+/*
+ * Gets a link going for what waits at p: an idle one, else a new one within
+ * the limits. True: a link was given the work, or will look for it.
+ */
+bool peer_kick_locked(struct peers *t, struct peer *p) REQUIRES(t->lock);
+
+/* o (referenced by the queue) waits for a link. 0 or -errno as outgoing_new. */
+int peer_enqueue(struct peer *p, struct outgoing *o);
+/* Put back to the front after its connection broke, last heard then. */
+void peer_requeue(struct peer *p, struct outgoing *o, int64_t heard_ms);
+/* Takes o off the queue: true if it was waiting there. */
+bool peer_dequeue(struct peer *p, struct outgoing *o);
+/* A transfer is over for its link (never again in flight). */
+void peer_transfer_done(struct peer *p);
+
+/* Is it known now that an offer cannot work? 0 or -errno. Pins on demand. */
+int peer_known_error_locked(struct peers *t, struct peer *p) REQUIRES(t->lock);
+
+/* net/link.c */
+int link_start_locked(struct peers *t, struct peer *p, struct conn *conn)
+    REQUIRES(t->lock);
+void link_wake(struct link *l);
+
+/* net/peers_links.c: what link threads report. */
+void peer_link_up(struct peer *p, struct link *l);
+/* why: a negative errno, or 0: it was not needed. Frees l. */
+void peer_link_down(struct peer *p, struct link *l, int why);
+void peer_link_stalled(struct peer *p, struct link *l, bool stalled);
+/* Next job for an idle link: true with l->job or l->tree_job set. */
+bool peer_take_job(struct peer *p, struct link *l);
+bool peer_link_superfluous(struct peer *p, struct link *l);
+void peer_heard_pong(struct peer *p, const struct wire_msg *pong);
+/* Our offer was accepted: its key is pinned from now on. Blocks on the disk. */
+void peer_accepted_us(struct peer *p);
+bool peers_stopping(struct peers *t);
+
+#endif

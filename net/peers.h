@@ -1,0 +1,136 @@
+/*
+ * The machines that this one knows of: a table by key. A peer is in the table
+ * once a completed handshake has proved its key, or because it is pinned.
+ *
+ * A folder belongs to a key: each peer has a folder name, its pin's or its own
+ * made safe and unique ("laptop (2)"), which stays for as long as the peer is
+ * in the table.
+ *
+ * One lock over the table (see sync.h for the order). Peers are counted: a
+ * pointer is good until peer_put.
+ */
+#ifndef PEERS_H
+#define PEERS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "identity.h"
+#include "sink.h"
+#include "trust.h"
+#include "wire.h"
+
+#define PEER_ADDRESSES 8
+
+enum peer_state {
+	PEER_OFFLINE, /* pinned, or a transfer waits for it */
+	PEER_ONLINE,
+};
+
+/* What is known of a peer at one moment; a plain copy. */
+struct peer_info {
+	uint64_t serial; /* of this entry; never used twice */
+	uint8_t key[IDENTITY_KEY_BYTES];
+	char fingerprint[FINGERPRINT_CHARS];
+	char name[WIRE_PEER_NAME_MAX + 1];       /* the folder's */
+	char heard_name[WIRE_PEER_NAME_MAX + 1]; /* as the peer says it */
+	enum peer_state state;
+	bool pinned;
+	enum trust_policy pin_policy;
+	/* What it does with our offers: 0 until it has said so. */
+	enum wire_policy policy;
+	struct sockaddr_storage addresses[PEER_ADDRESSES];
+	unsigned n_addresses;
+	struct sink_space space; /* all 0 until it has said so */
+	int64_t seen_ms;         /* now_ms() of the last word from it */
+	/* A pinned key is not there and another one has proven its name or
+	 * its last address: writing gives -EKEYREJECTED. */
+	bool key_rejected;
+};
+
+struct conn;
+struct conn_self;
+struct ledger;
+struct peer;
+struct peers;
+struct pool;
+
+enum peer_change {
+	PEER_APPEARED, /* its folder comes */
+	PEER_WENT,     /* its folder goes */
+	PEER_CAME_ONLINE,
+	PEER_WENT_OFFLINE,
+	PEER_CHANGED, /* pin, policy or name */
+};
+
+struct peers_config {
+	const struct conn_self *self; /* borrowed, as all pointers here */
+	struct trust *trust;
+	struct ledger *ledger;
+	struct pool *pool;
+	int patience_ms; /* how long a transfer waits for a stalled peer */
+	/* Told of each change; no lock is held; must not block. */
+	void (*changed)(
+	    void *ctx, enum peer_change change, const struct peer_info *info);
+	/* A peer has no connection left: look for it at these addresses. */
+	void (*lost)(void *ctx, const struct peer_info *info);
+	void *ctx;
+};
+
+/* Lists all pins as offline peers. 0 or -errno. */
+int peers_new(const struct peers_config *config, struct peers **ret);
+
+/*
+ * Ends: transfers in flight fail with -ECANCELED, connections say BYE, their
+ * threads are joined. Blocks for about a second at most.
+ */
+void peers_stop(struct peers *t);
+/* After peers_stop, when nobody holds a peer any more. */
+void peers_free(struct peers *t);
+
+/*
+ * Once a second or so, from the keeper thread: peers that stay away become
+ * offline, transfers that wait too long fail.
+ */
+void peers_tick(struct peers *t);
+
+/* A reference, or NULL. */
+struct peer *peers_find_name(struct peers *t, const char *name);
+struct peer *peers_find_key(
+    struct peers *t, const uint8_t key[IDENTITY_KEY_BYTES]);
+struct peer *peer_get(struct peer *p);
+void peer_put(struct peer *p);
+void peer_info(struct peer *p, struct peer_info *ret);
+struct peers *peer_table(struct peer *p);
+
+/* Copies of all, sorted by name. The count, *ret to be freed, or -ENOMEM. */
+int peers_snapshot(struct peers *t, struct peer_info **ret);
+/* Grows with every appearance and departure of a folder. */
+uint64_t peers_generation(struct peers *t);
+
+/* Does any online peer answer at this address already? */
+bool peers_has_address(struct peers *t, const struct sockaddr *a);
+
+/*
+ * A connection that we dialled and that has proven its key: the peer enters
+ * the table if it is new (under wanted_name, or the name it says), and the
+ * connection becomes its first link; a peer that has one already only learns
+ * the address, and conn is closed. Takes conn.
+ */
+void peers_adopt(struct peers *t, struct conn *conn, const char *wanted_name);
+
+/* gtfs accept / refuse / forget NAME. 0, -ENOENT, or -errno of the pin. */
+int peers_set_policy(struct peers *t, const char *name,
+    enum trust_policy policy, uint8_t ret_key[IDENTITY_KEY_BYTES]);
+int peers_forget(
+    struct peers *t, const char *name, uint8_t ret_key[IDENTITY_KEY_BYTES]);
+
+/* A key was pinned elsewhere (on first use): the table shows it so. */
+void peers_pinned(struct peers *t, const uint8_t key[IDENTITY_KEY_BYTES],
+    enum trust_policy policy);
+
+/* Transfers and directory operations that are not finished. */
+unsigned peers_busy(struct peers *t);
+
+#endif

@@ -1,0 +1,578 @@
+/*
+ * What connections do to the table: peers come online with their first link
+ * and are lost with the last; transfers wait in their peer's queue and are
+ * handed to links.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "escape.h"
+#include "log.h"
+#include "outgoing_internal.h"
+#include "peer_internal.h"
+#include "treeop.h"
+
+bool peers_stopping(struct peers *t)
+{
+	bool r;
+
+	mutex_lock(&t->lock);
+	r = t->stopping;
+	mutex_unlock(&t->lock);
+	return r;
+}
+
+/* --- transfers ----------------------------------------------------------- */
+
+int peer_known_error_locked(struct peers *t, struct peer *p)
+{
+	if (t->stopping)
+		return -ECANCELED;
+	if (p->info.key_rejected)
+		return -EKEYREJECTED;
+	if (p->info.state != PEER_ONLINE || !p->listed)
+		return -EHOSTUNREACH;
+	if (p->info.policy == WIRE_POLICY_REFUSE)
+		return -EACCES;
+	return 0;
+}
+
+/* An idle link, or a new one within the limits, looks for work. */
+bool peer_kick_locked(struct peers *t, struct peer *p)
+{
+	struct link *l;
+
+	LIST_FOREACH(l, &p->links, entry) {
+		if (l->up && l->idle) {
+			l->idle = false;
+			link_wake(l);
+			return true;
+		}
+	}
+	if (p->n_links < t->links_max && p->n_dialing < PEER_DIALS_MAX &&
+	    p->n_up && !t->stopping && now_ms() >= p->dial_after_ms)
+		link_start_locked(t, p, NULL);
+	return p->n_links > 0;
+}
+
+int peer_enqueue(struct peer *p, struct outgoing *o)
+{
+	struct peers *t = p->table;
+	int r;
+
+	mutex_lock(&t->lock);
+	r = peer_known_error_locked(t, p);
+	if (!r && t->n_transfers >= PEER_TRANSFERS_MAX)
+		r = -EMFILE;
+	if (!r) {
+		TAILQ_INSERT_TAIL(&p->queue, o, entry);
+		o->queued = true;
+		p->n_transfers++;
+		t->n_transfers++;
+		peer_kick_locked(t, p);
+	}
+	mutex_unlock(&t->lock);
+	return r;
+}
+
+void peer_requeue(struct peer *p, struct outgoing *o, int64_t heard_ms)
+{
+	struct peers *t = p->table;
+
+	mutex_lock(&t->lock);
+	TAILQ_INSERT_HEAD(&p->queue, o, entry);
+	o->queued = true;
+	o->waiting_since_ms = heard_ms;
+	peer_kick_locked(t, p);
+	mutex_unlock(&t->lock);
+}
+
+bool peer_dequeue(struct peer *p, struct outgoing *o)
+{
+	bool was;
+
+	mutex_lock(&p->table->lock);
+	was = o->queued;
+	if (was) {
+		TAILQ_REMOVE(&p->queue, o, entry);
+		o->queued = false;
+	}
+	mutex_unlock(&p->table->lock);
+	return was;
+}
+
+void peer_transfer_done(struct peer *p)
+{
+	atomic_store(&p->progress_ms, now_ms());
+	mutex_lock(&p->table->lock);
+	p->n_transfers--;
+	p->table->n_transfers--;
+	mutex_unlock(&p->table->lock);
+}
+
+bool peer_take_job(struct peer *p, struct link *l)
+{
+	struct outgoing *o;
+	bool found = true;
+
+	mutex_lock(&p->table->lock);
+	o = TAILQ_FIRST(&p->queue);
+	l->idle = false;
+	if (!STAILQ_EMPTY(&p->treeops) && !p->tree_busy) {
+		p->tree_busy = true;
+		l->tree_job = true;
+	} else if (o) {
+		TAILQ_REMOVE(&p->queue, o, entry);
+		o->queued = false;
+		l->job = o;
+	} else {
+		found = false;
+		l->idle = true;
+	}
+	/* There is more: another link, up to the limit. */
+	if (!TAILQ_EMPTY(&p->queue))
+		peer_kick_locked(p->table, p);
+	mutex_unlock(&p->table->lock);
+	return found;
+}
+
+bool peer_link_superfluous(struct peer *p, struct link *l)
+{
+	bool r;
+
+	mutex_lock(&p->table->lock);
+	r = l->idle && p->n_up > 1 && TAILQ_EMPTY(&p->queue);
+	if (r)
+		l->idle = false; /* gets no more jobs */
+	mutex_unlock(&p->table->lock);
+	return r;
+}
+
+/* --- presence ------------------------------------------------------------ */
+
+static void note_address_locked(
+    struct peer *p, const struct sockaddr_storage *a)
+{
+	struct peer_info *in = &p->info;
+	unsigned i;
+
+	for (i = 0; i < in->n_addresses; i++)
+		if (address_equal((const struct sockaddr *)a,
+			(struct sockaddr *)&in->addresses[i]))
+			break;
+	if (i == in->n_addresses && i < PEER_ADDRESSES)
+		in->n_addresses++;
+	if (i == PEER_ADDRESSES)
+		i--;
+	memmove(
+	    &in->addresses[1], &in->addresses[0], i * sizeof(in->addresses[0]));
+	in->addresses[0] = *a;
+}
+
+/*
+ * A key was proven at an address: pinned peers that are away, and whose name
+ * or last address that was, are shadowed by it.
+ */
+static void shadow_locked(struct peers *t, struct peer *other,
+    const struct sockaddr_storage *a, const char *heard) REQUIRES(t->lock)
+{
+	struct peer *p;
+	bool hit;
+
+	TAILQ_FOREACH(p, &t->list, entry) {
+		if (p == other || !p->info.pinned || p->n_up)
+			continue;
+		hit = !strcmp(p->info.name, heard) ||
+		      (p->info.n_addresses &&
+			  address_equal((const struct sockaddr *)a,
+			      (struct sockaddr *)&p->info.addresses[0]));
+		if (hit && !p->info.key_rejected) {
+			p->info.key_rejected = true;
+			p->rejected_by = other->info.serial;
+			log_warning("%s is not there, and another machine "
+				    "(%s) answers in its place",
+			    p->info.name, other->info.fingerprint);
+		}
+	}
+}
+
+static void unshadow_locked(struct peers *t, struct peer *other)
+    REQUIRES(t->lock)
+{
+	struct peer *p;
+
+	TAILQ_FOREACH(p, &t->list, entry)
+		if (p->rejected_by == other->info.serial) {
+			p->info.key_rejected = false;
+			p->rejected_by = 0;
+		}
+}
+
+/* A stranger, and more of them than a network has machines? */
+static bool crowded_locked(struct peers *t, const uint8_t *key)
+    REQUIRES(t->lock)
+{
+	struct trust_pin pin;
+	struct peer *p;
+	unsigned n = 0;
+
+	TAILQ_FOREACH(p, &t->list, entry)
+		n += !p->info.pinned;
+	return n >= PEERS_UNPINNED_MAX &&
+	       trust_find(t->config.trust, key, &pin) != 0;
+}
+
+void peers_adopt(struct peers *t, struct conn *conn, const char *wanted_name)
+{
+	const struct wire_hello *hello = conn_remote_hello(conn);
+	const uint8_t *key = conn_remote_key(conn);
+	/* A copy: the link's thread may free conn at any time. */
+	const struct sockaddr_storage a = *conn_remote_address(conn);
+	char heard[WIRE_PEER_NAME_MAX + 1];
+	struct peer_info info;
+	bool appeared = false;
+	struct peer *p;
+	int r = 0;
+
+	escape_name(hello->name, strlen(hello->name), heard);
+	mutex_lock(&t->lock);
+	p = peers_by_key_locked(t, key);
+	if (!p && !t->stopping && !crowded_locked(t, key)) {
+		p = peers_add_locked(t, key, wanted_name ? wanted_name : heard);
+		appeared = p != NULL;
+	}
+	if (!p || t->stopping) {
+		mutex_unlock(&t->lock);
+		conn_free(conn);
+		return;
+	}
+	memcpy(p->info.heard_name, heard, sizeof(heard));
+	note_address_locked(p, &a);
+	shadow_locked(t, p, &a, heard);
+	if (p->n_up + p->n_dialing == 0)
+		r = link_start_locked(t, p, conn);
+	else
+		r = -EALREADY;
+	info = p->info;
+	mutex_unlock(&t->lock);
+	trust_note_address(
+	    t->config.trust, info.key, (const struct sockaddr *)&a);
+	if (r)
+		conn_free(conn);
+	if (appeared)
+		peers_notify(t, PEER_APPEARED, &info);
+}
+
+void peer_link_up(struct peer *p, struct link *l)
+{
+	struct peers *t = p->table;
+	struct peer_info info;
+	bool came;
+
+	mutex_lock(&t->lock);
+	if (p->n_dialing && l->dialled)
+		p->n_dialing--;
+	l->dialled = false;
+	l->up = true;
+	p->n_up++;
+	p->lost_ms = 0;
+	came = p->info.state != PEER_ONLINE;
+	p->info.state = PEER_ONLINE;
+	p->info.key_rejected = false;
+	p->rejected_by = 0;
+	p->info.seen_ms = now_ms();
+	info = p->info;
+	mutex_unlock(&t->lock);
+	if (came)
+		peers_notify(t, PEER_CAME_ONLINE, &info);
+}
+
+static void set_state_locked(struct peer *p, enum peer_state state)
+{
+	if (state == PEER_OFFLINE && p->info.state != PEER_OFFLINE)
+		p->away_ms = now_ms();
+	p->info.state = state;
+}
+
+/* All links silent: offline to newcomers, though transfers wait on. */
+static void presence_locked(struct peer *p, bool *ret_changed)
+{
+	struct link *l;
+	bool alive = false;
+	enum peer_state state;
+
+	LIST_FOREACH(l, &p->links, entry)
+		alive |= l->up && !l->stalled;
+	state = alive ? PEER_ONLINE : PEER_OFFLINE;
+	*ret_changed = state != p->info.state;
+	set_state_locked(p, state);
+}
+
+static void notify_presence(struct peer *p, const struct peer_info *info)
+{
+	peers_notify(p->table,
+	    info->state == PEER_ONLINE ? PEER_CAME_ONLINE : PEER_WENT_OFFLINE,
+	    info);
+}
+
+void peer_link_stalled(struct peer *p, struct link *l, bool stalled)
+{
+	struct peer_info info;
+	bool changed;
+
+	mutex_lock(&p->table->lock);
+	l->stalled = stalled;
+	presence_locked(p, &changed);
+	info = p->info;
+	mutex_unlock(&p->table->lock);
+	if (changed)
+		notify_presence(p, &info);
+}
+
+void peer_heard_pong(struct peer *p, const struct wire_msg *pong)
+{
+	struct sink_space *s = &p->info.space;
+	struct peer_info info;
+	bool changed;
+
+	mutex_lock(&p->table->lock);
+	changed = p->info.policy != pong->pong.policy;
+	p->info.policy = pong->pong.policy;
+	s->free_bytes = pong->pong.free_bytes;
+	s->total_bytes = pong->pong.total_bytes;
+	s->free_files = pong->pong.free_files;
+	s->total_files = pong->pong.total_files;
+	p->info.seen_ms = now_ms();
+	info = p->info;
+	mutex_unlock(&p->table->lock);
+	if (changed)
+		peers_notify(p->table, PEER_CHANGED, &info);
+}
+
+void peer_accepted_us(struct peer *p)
+{
+	struct peer_info info;
+
+	peer_info(p, &info);
+	if (info.pinned)
+		return;
+	if (trust_pin(
+		p->table->config.trust, info.key, info.name, TRUST_ASK, NULL))
+		return; /* logged by trust; the transfer goes on */
+	mutex_lock(&p->table->lock);
+	p->info.pinned = true;
+	p->info.pin_policy = TRUST_ASK;
+	mutex_unlock(&p->table->lock);
+	trust_note_address(p->table->config.trust, info.key,
+	    (struct sockaddr *)&info.addresses[0]);
+}
+
+static bool has_work(const struct peer *p)
+{
+	return !TAILQ_EMPTY(&p->queue) ||
+	       (!STAILQ_EMPTY(&p->treeops) && !p->tree_busy);
+}
+
+void peer_link_down(struct peer *p, struct link *l, int why)
+{
+	struct peers *t = p->table;
+	struct peer_info info;
+	bool lost = false;
+
+	conn_free(l->conn);
+	l->conn = NULL;
+	mutex_lock(&t->lock);
+	LIST_REMOVE(l, entry);
+	p->n_links--;
+	if (l->dialled)
+		p->n_dialing--;
+	if (l->up)
+		p->n_up--;
+	/* A peer that takes no more connections is not asked in a circle. */
+	if (why && now_ms() - l->started_ms < PEER_DIAL_PAUSE_MS)
+		p->dial_after_ms = now_ms() + PEER_DIAL_PAUSE_MS;
+	if (p->n_links == 0) {
+		lost = true;
+		p->lost_ms = now_ms() - (l->said_bye ? PEER_LOST_MS : 0);
+	} else if (has_work(p)) {
+		peer_kick_locked(t, p);
+	}
+	if (lost)
+		unshadow_locked(t, p);
+	info = p->info;
+	lost = lost && !t->stopping;
+	mutex_unlock(&t->lock);
+	if (lost && l->said_bye)
+		peers_tick(t);
+	if (lost && t->config.lost)
+		t->config.lost(t->config.ctx, &info);
+	peer_put(p);
+	/* The thread ends now; peers_tick or peers_stop joins it. */
+	mutex_lock(&t->lock);
+	LIST_INSERT_HEAD(&t->finished, l, entry);
+	t->n_links--;
+	cond_broadcast(&t->links_gone);
+	mutex_unlock(&t->lock);
+}
+
+/* --- time ----------------------------------------------------------------- */
+
+static void reap_links(struct peers *t)
+{
+	struct link *l;
+
+	mutex_lock(&t->lock);
+	while ((l = LIST_FIRST(&t->finished))) {
+		LIST_REMOVE(l, entry);
+		mutex_unlock(&t->lock);
+		pthread_join(l->thread, NULL);
+		close(l->wake_fd);
+		free(l);
+		mutex_lock(&t->lock);
+	}
+	mutex_unlock(&t->lock);
+}
+
+/*
+ * A transfer of p that has waited for longer than the patience, referenced,
+ * and why: the peer is away; or all connections that there may be belong to
+ * files that somebody holds open, and none of them gets on (tee to 20 files
+ * would wait for itself).
+ */
+static struct outgoing *overdue_locked(
+    struct peer *p, int64_t now, int *ret_why)
+{
+	int64_t patience = p->table->config.patience_ms;
+	bool away = p->info.state != PEER_ONLINE;
+	int64_t since = away ? p->away_ms : atomic_load(&p->progress_ms);
+	struct outgoing *o;
+
+	if (now - since <= patience || (!away && p->n_up < p->table->links_max))
+		return NULL;
+	TAILQ_FOREACH(o, &p->queue, entry)
+		if (now - o->waiting_since_ms > patience) {
+			*ret_why = away ? -ETIMEDOUT : -EMFILE;
+			return outgoing_get(o);
+		}
+	return NULL;
+}
+
+/*
+ * One step of the clock for one peer: 1 when something was done without the
+ * lock and the list has to be walked again.
+ */
+static int tick_locked(struct peers *t, struct peer *p, int64_t now)
+    REQUIRES(t->lock)
+{
+	int why = 0;
+	struct outgoing *o = overdue_locked(p, now, &why);
+	struct peer_info info;
+	bool went = false;
+
+	if (o) {
+		mutex_unlock(&t->lock);
+		outgoing_abort(o, why);
+		outgoing_put(o);
+		mutex_lock(&t->lock);
+		return 1;
+	}
+	if (has_work(p))
+		peer_kick_locked(t, p); /* a dial may have been put off */
+	if (p->n_links || now - p->lost_ms < PEER_LOST_MS)
+		return 0;
+	if (p->info.state == PEER_OFFLINE && (p->info.pinned || p->n_transfers))
+		return 0;
+	p->info.policy = 0;
+	if (p->info.state == PEER_ONLINE) {
+		set_state_locked(p, PEER_OFFLINE);
+		went = true;
+	}
+	info = p->info;
+	if (p->info.pinned || p->n_transfers) {
+		mutex_unlock(&t->lock);
+		notify_presence(p, &info);
+	} else {
+		peers_remove_locked(t, p);
+		treeop_clear_locked(t, p);
+		mutex_unlock(&t->lock);
+		if (went)
+			peers_notify(t, PEER_WENT_OFFLINE, &info);
+		peers_notify(t, PEER_WENT, &info);
+		peer_put(p);
+	}
+	mutex_lock(&t->lock);
+	return 1;
+}
+
+void peers_tick(struct peers *t)
+{
+	int64_t now = now_ms();
+	struct peer *p;
+
+	mutex_lock(&t->lock);
+again:
+	TAILQ_FOREACH(p, &t->list, entry)
+		if (tick_locked(t, p, now))
+			goto again;
+	mutex_unlock(&t->lock);
+	reap_links(t);
+}
+
+unsigned peers_busy(struct peers *t)
+{
+	struct peer *p;
+	unsigned n;
+
+	mutex_lock(&t->lock);
+	n = t->n_transfers;
+	TAILQ_FOREACH(p, &t->list, entry)
+		n += p->n_up ? p->n_treeops + p->tree_busy : 0;
+	mutex_unlock(&t->lock);
+	return n;
+}
+
+static struct outgoing *any_queued_locked(struct peers *t) REQUIRES(t->lock)
+{
+	struct peer *p;
+
+	TAILQ_FOREACH(p, &t->list, entry)
+		if (!TAILQ_EMPTY(&p->queue))
+			return outgoing_get(TAILQ_FIRST(&p->queue));
+	return NULL;
+}
+
+static void cancel_queued_locked(struct peers *t) REQUIRES(t->lock)
+{
+	struct outgoing *o;
+
+	while ((o = any_queued_locked(t))) {
+		mutex_unlock(&t->lock);
+		outgoing_abort(o, -ECANCELED);
+		outgoing_put(o);
+		mutex_lock(&t->lock);
+	}
+}
+
+void peers_stop(struct peers *t)
+{
+	struct peer *p;
+	struct link *l;
+
+	mutex_lock(&t->lock);
+	t->stopping = true;
+	TAILQ_FOREACH(p, &t->list, entry)
+		LIST_FOREACH(l, &p->links, entry)
+			link_wake(l);
+	cancel_queued_locked(t);
+	while (t->n_links)
+		cond_wait(&t->links_gone, &t->lock);
+	/* A link may have put one back just before it saw the end. */
+	cancel_queued_locked(t);
+	mutex_unlock(&t->lock);
+	reap_links(t);
+}

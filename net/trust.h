@@ -1,0 +1,104 @@
+/*
+ * Whom this machine knows: one pin a key, kept as one small text file each in
+ * the directory pins/ of the state directory, written atomically (temporary
+ * name, fsync, rename, fsync of the directory), validated when read. A file
+ * that is damaged, or that others can write, is set aside as NAME.damaged and
+ * said once in the log; it is never trusted and never dropped without a word.
+ *
+ * A file, named by the fingerprint:
+ *     gtfs-pin: 1
+ *     name: laptop            (folder name: unique among the pins)
+ *     key: 64 hexadecimal digits
+ *     policy: accept | ask | refuse
+ *     address: 10.0.0.7:4717  (last proven ones, newest first, at most 4)
+ *     check: 16 hexadecimal digits (XXH3-64 of all before this line: it finds
+ *            damage; against whoever can write here nothing helps)
+ *
+ * Any thread. The table is in memory, its lock a leaf: finding never blocks
+ * and may be done under any other lock. Changing calls (pin, forget, note)
+ * block on the disk, one at a time.
+ */
+#ifndef TRUST_H
+#define TRUST_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "identity.h"
+#include "wire.h"
+
+#define TRUST_ADDRESSES 4
+#define TRUST_PINS_MAX  4096
+
+enum trust_default { /* --accept: what a stranger gets */
+	TRUST_KNOWN, /* refused */
+	TRUST_LAN,   /* let in on first use, and pinned */
+};
+
+enum trust_policy { TRUST_ACCEPT, TRUST_ASK, TRUST_REFUSE };
+
+struct trust_pin {
+	uint8_t key[IDENTITY_KEY_BYTES];
+	char name[WIRE_PEER_NAME_MAX + 1]; /* the folder's */
+	enum trust_policy policy;
+	struct sockaddr_storage addresses[TRUST_ADDRESSES];
+	unsigned n_addresses;
+};
+
+struct trust;
+
+/*
+ * state_fd: the state directory (borrowed for the call). Reads all pins. 0,
+ * -EPERM (pins/ belongs to someone else, or others can write there) or -errno.
+ */
+int trust_open(int state_fd, enum trust_default strangers, struct trust **ret);
+void trust_close(struct trust *t);
+
+/* 0, or -ENOENT: a stranger. */
+int trust_find(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES],
+    struct trust_pin *ret);
+/* By folder name. 0 or -ENOENT. */
+int trust_find_name(struct trust *t, const char *name, struct trust_pin *ret);
+
+/*
+ * Calls each for every pin, under no lock (on a copy), until it returns
+ * non-zero. Returns what it returned last (0: no pins), or -ENOMEM.
+ */
+int trust_each(struct trust *t,
+    int (*each)(void *ctx, const struct trust_pin *pin), void *ctx);
+
+/*
+ * What an offer of this key gets now: its pin's policy, else the default for
+ * strangers. An ASK pin under TRUST_KNOWN is refused, under TRUST_LAN accepted.
+ * A stranger who is accepted is to be pinned (trust_pin) before its first byte.
+ */
+enum wire_policy trust_incoming(
+    struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES]);
+
+/*
+ * Pins key under name (made safe, and unique: "laptop (2)"), or changes the
+ * policy of the pin that is there (its name stays). Durable on return. ret_name
+ * (or NULL): the pin's name. Returns 0, -ENOSPC (TRUST_PINS_MAX), -ENOMEM, or
+ * -errno of the disk: the table has not changed then.
+ */
+int trust_pin(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES],
+    const char *name, enum trust_policy policy,
+    char ret_name[WIRE_PEER_NAME_MAX + 1]);
+
+/*
+ * Removes the pin. 0, -ENOENT, or -errno: the pin is still there, except that
+ * when only the directory's fsync failed it is gone until the next start.
+ */
+int trust_forget(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES]);
+
+/*
+ * Notes a proven address of a pinned key (newest first). Written to disk only
+ * when the set changes. 0, -ENOENT or -errno.
+ */
+int trust_note_address(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES],
+    const struct sockaddr *address);
+
+#endif

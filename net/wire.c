@@ -1,0 +1,522 @@
+/*
+ * The messages of gtfs-protocol(7) as tables: one row a field, in the order of
+ * the page, read by one encoder and one decoder. So the two directions of a
+ * message cannot drift apart, and a limit stands in one place.
+ *
+ * Pure functions, any thread. Whether a message may come now, and from this
+ * side, is decided by net/incoming and net/outgoing.
+ */
+#include "wire.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "bytes.h"
+#include "escape.h"
+
+#define FILE_MAX   ((uint64_t)INT64_MAX) /* off_t on every platform */
+#define MODE_MAX   0777
+#define NSEC_MAX   999999999
+#define META_KNOWN (WIRE_META_MODE | WIRE_META_MTIME | WIRE_META_ATIME)
+#define CODE_LAST  WIRE_EPROTO
+
+/* How a field is written; see kinds[] for the widths of the numbers. */
+enum kind {
+	END,
+	ENUM8,
+	BOOL8,
+	CODE16,
+	U32,
+	U64,
+	ID,   /* WIRE_ID_BYTES; min 1: not all zero */
+	NAME, /* length (2), bytes; min 0: may be empty */
+	REST, /* a WRITE's bytes, to the end of the message */
+};
+
+static const struct {
+	uint8_t wire, memory;
+} kinds[] = {
+	[ENUM8] = { 1, sizeof(enum wire_state) },
+	[BOOL8] = { 1, sizeof(bool) },
+	[CODE16] = { 2, sizeof(enum wire_code) },
+	[U32] = { 4, sizeof(uint32_t) },
+	[U64] = { 8, sizeof(uint64_t) },
+};
+
+_Static_assert(sizeof(enum wire_code) == 4 && sizeof(enum wire_state) == 4 &&
+		   sizeof(enum wire_policy) == 4 && sizeof(bool) == 1,
+    "numbers are moved by their size in memory");
+_Static_assert(WIRE_ID_BYTES == WIRE_HASH_BYTES, "both are of kind ID");
+
+struct field {
+	enum kind kind;
+	size_t at; /* in struct wire_msg */
+	uint64_t min, max;
+};
+
+/* clang-format off */
+#define AT(member)        offsetof(struct wire_msg, member)
+#define ANY32(member)     { U32, AT(member), 0, UINT32_MAX }
+#define ANY64(member)     { U64, AT(member), 0, UINT64_MAX }
+#define SIZE(member)      { U64, AT(member), 0, FILE_MAX }
+#define MODE(member)      { U32, AT(member), 0, MODE_MAX }
+#define ANY_CODE(member)  { CODE16, AT(member), WIRE_OK, CODE_LAST }
+#define FAILURE(member)   { CODE16, AT(member), WIRE_OK + 1, CODE_LAST }
+#define ANY_ID(member)    { ID, AT(member), 0, 0 }
+#define TIME(member) \
+	ANY64(member.sec), { U32, AT(member.nsec), 0, NSEC_MAX }
+#define META(member) \
+	{ U32, AT(member.mask), 0, META_KNOWN }, MODE(member.mode), \
+	TIME(member.atime), TIME(member.mtime)
+#define FIELDS (const struct field[])
+
+static const struct {
+	const char *name;
+	const struct field *fields; /* up to END */
+} layouts[] = {
+	[WIRE_PING] = { "PING", FIELDS {
+		{ U64, AT(ping.cookie), 1, UINT64_MAX },
+		{ END } } },
+	[WIRE_PONG] = { "PONG", FIELDS {
+		ANY64(pong.cookie),
+		ANY64(pong.free_bytes),
+		ANY64(pong.total_bytes),
+		ANY64(pong.free_files),
+		ANY64(pong.total_files),
+		{ ENUM8, AT(pong.policy), WIRE_POLICY_ACCEPT,
+		    WIRE_POLICY_REFUSE },
+		{ END } } },
+	[WIRE_BYE] = { "BYE", FIELDS {
+		ANY_CODE(bye.code),
+		{ END } } },
+	[WIRE_OFFER] = { "OFFER", FIELDS {
+		ANY32(offer.tag),
+		{ ID, AT(offer.id), 1, 0 },
+		ANY_ID(offer.parent),
+		MODE(offer.mode),
+		ANY64(offer.size), /* or WIRE_SIZE_UNKNOWN: message_ok */
+		{ NAME, AT(offer.name), 1, 0 },
+		{ END } } },
+	[WIRE_ACCEPT] = { "ACCEPT", FIELDS {
+		ANY32(accept.tag),
+		ANY64(accept.applied),
+		{ U32, AT(accept.max_write), 1, WIRE_WRITE_MAX },
+		{ END } } },
+	[WIRE_REFUSE] = { "REFUSE", FIELDS {
+		ANY32(refuse.tag),
+		FAILURE(refuse.code),
+		{ END } } },
+	[WIRE_WRITE] = { "WRITE", FIELDS {
+		ANY64(write.seq),
+		SIZE(write.offset),
+		{ REST, AT(write), 1, WIRE_WRITE_MAX },
+		{ END } } },
+	[WIRE_TRUNCATE] = { "TRUNCATE", FIELDS {
+		ANY64(truncate.seq),
+		SIZE(truncate.size),
+		{ END } } },
+	[WIRE_RESERVE] = { "RESERVE", FIELDS {
+		ANY64(reserve.seq),
+		SIZE(reserve.offset),
+		{ U64, AT(reserve.len), 1, FILE_MAX },
+		{ BOOL8, AT(reserve.keep_size), 0, 1 },
+		{ END } } },
+	[WIRE_META] = { "META", FIELDS {
+		ANY64(meta.seq),
+		META(meta.meta),
+		{ END } } },
+	[WIRE_CHECKPOINT] = { "CHECKPOINT", FIELDS {
+		ANY64(commit.seq),
+		SIZE(commit.size),
+		ANY64(commit.count),
+		ANY_ID(commit.hash),
+		{ END } } },
+	[WIRE_COMMIT] = { "COMMIT", FIELDS {
+		ANY64(commit.seq),
+		SIZE(commit.size),
+		ANY64(commit.count),
+		ANY_ID(commit.hash),
+		{ END } } },
+	[WIRE_ACK] = { "ACK", FIELDS {
+		ANY32(ack.tag),
+		ANY64(ack.seq),
+		{ ENUM8, AT(ack.state), WIRE_APPLIED, WIRE_RECEIVED },
+		ANY_CODE(ack.code),
+		{ NAME, AT(ack.name), 0, 0 },
+		{ END } } },
+	[WIRE_ABORT] = { "ABORT", FIELDS {
+		ANY32(abort.tag),
+		FAILURE(abort.code),
+		{ END } } },
+	[WIRE_MKDIR] = { "MKDIR", FIELDS {
+		ANY64(mkdir.req),
+		{ ID, AT(mkdir.id), 1, 0 },
+		ANY_ID(mkdir.parent),
+		MODE(mkdir.mode),
+		{ NAME, AT(mkdir.name), 1, 0 },
+		{ END } } },
+	[WIRE_PATCH] = { "PATCH", FIELDS {
+		ANY64(patch.req),
+		{ ID, AT(patch.id), 1, 0 },
+		META(patch.meta),
+		{ END } } },
+	[WIRE_RESULT] = { "RESULT", FIELDS {
+		ANY64(result.req),
+		ANY_CODE(result.code),
+		{ END } } },
+};
+/* clang-format on */
+
+#define N_LAYOUTS (sizeof(layouts) / sizeof(layouts[0]))
+
+static const struct field *fields_of(unsigned type)
+{
+	return type < N_LAYOUTS ? layouts[type].fields : NULL;
+}
+
+bool wire_name_ok(const char *name, size_t name_len)
+{
+	if (name_len == 0 || name_len > WIRE_NAME_MAX)
+		return false;
+	if (memchr(name, '\0', name_len) || memchr(name, '/', name_len))
+		return false;
+	return !(name[0] == '.' &&
+		 (name_len == 1 || (name_len == 2 && name[1] == '.')));
+}
+
+static uint64_t load(const struct field *f, const struct wire_msg *m)
+{
+	const uint8_t *at = (const uint8_t *)m + f->at;
+	uint64_t v64;
+	uint32_t v32;
+
+	switch (kinds[f->kind].memory) {
+	case 1: return *at;
+	case 4: memcpy(&v32, at, sizeof(v32)); return v32;
+	default: memcpy(&v64, at, sizeof(v64)); return v64;
+	}
+}
+
+static void store(const struct field *f, struct wire_msg *m, uint64_t v)
+{
+	uint8_t *at = (uint8_t *)m + f->at;
+	uint32_t v32 = (uint32_t)v;
+
+	switch (kinds[f->kind].memory) {
+	case 1: *at = (uint8_t)v; break;
+	case 4: memcpy(at, &v32, sizeof(v32)); break;
+	default: memcpy(at, &v, sizeof(v));
+	}
+}
+
+static bool is_zero(const uint8_t *p, size_t len)
+{
+	uint8_t any = 0;
+
+	for (size_t i = 0; i < len; i++)
+		any |= p[i];
+	return any == 0;
+}
+
+/* Is this field within its row's limits? */
+static bool field_ok(const struct field *f, const struct wire_msg *m)
+{
+	const char *at = (const char *)m + f->at;
+	size_t len;
+
+	switch (f->kind) {
+	case ID: return !f->min || !is_zero((const uint8_t *)at, WIRE_ID_BYTES);
+	case NAME:
+		len = strnlen(at, WIRE_NAME_MAX + 1);
+		return (len == 0 && !f->min) || wire_name_ok(at, len);
+	case REST: return m->write.len >= f->min && m->write.len <= f->max;
+	default: return load(f, m) >= f->min && load(f, m) <= f->max;
+	}
+}
+
+/* What concerns one field, and then what concerns two of them. */
+static bool message_ok(const struct wire_msg *m)
+{
+	const struct field *f = fields_of(m->type);
+	bool published;
+
+	if (!f)
+		return false;
+	for (; f->kind != END; f++)
+		if (!field_ok(f, m))
+			return false;
+
+	switch (m->type) {
+	case WIRE_OFFER:
+		return m->offer.size <= FILE_MAX ||
+		       m->offer.size == WIRE_SIZE_UNKNOWN;
+	case WIRE_WRITE: return m->write.len <= FILE_MAX - m->write.offset;
+	case WIRE_RESERVE:
+		return m->reserve.len <= FILE_MAX - m->reserve.offset;
+	case WIRE_ACK:
+		published =
+		    m->ack.state >= WIRE_PUBLISHED && m->ack.code == WIRE_OK;
+		return published == (m->ack.name[0] != '\0');
+	default: return true;
+	}
+}
+
+static void put_number(uint8_t *out, size_t width, uint64_t v)
+{
+	switch (width) {
+	case 1: out[0] = (uint8_t)v; break;
+	case 2: put_be16(out, (uint16_t)v); break;
+	case 4: put_be32(out, (uint32_t)v); break;
+	default: put_be64(out, v);
+	}
+}
+
+static uint64_t get_number(const uint8_t *in, size_t width)
+{
+	switch (width) {
+	case 1: return in[0];
+	case 2: return get_be16(in);
+	case 4: return get_be32(in);
+	default: return get_be64(in);
+	}
+}
+
+/* Returns the bytes written, or -EMSGSIZE. */
+static ssize_t encode_field(
+    const struct field *f, const struct wire_msg *m, uint8_t *out, size_t cap)
+{
+	const char *at = (const char *)m + f->at;
+	size_t len;
+
+	switch (f->kind) {
+	case ID:
+		if (cap < WIRE_ID_BYTES)
+			return -EMSGSIZE;
+		memcpy(out, at, WIRE_ID_BYTES);
+		return WIRE_ID_BYTES;
+	case NAME:
+		len = strnlen(at, WIRE_NAME_MAX);
+		if (cap < 2 + len)
+			return -EMSGSIZE;
+		put_be16(out, (uint16_t)len);
+		memcpy(out + 2, at, len);
+		return 2 + (ssize_t)len;
+	case REST: return 0;
+	default:
+		len = kinds[f->kind].wire;
+		if (cap < len)
+			return -EMSGSIZE;
+		put_number(out, len, load(f, m));
+		return (ssize_t)len;
+	}
+}
+
+/* Returns the bytes taken, or -EBADMSG. Limits are left to message_ok. */
+static ssize_t decode_field(
+    const struct field *f, const uint8_t *in, size_t left, struct wire_msg *m)
+{
+	uint8_t *at = (uint8_t *)m + f->at;
+	uint64_t v;
+	size_t len;
+
+	switch (f->kind) {
+	case ID:
+		if (left < WIRE_ID_BYTES)
+			return -EBADMSG;
+		memcpy(at, in, WIRE_ID_BYTES);
+		return WIRE_ID_BYTES;
+	case NAME:
+		if (left < 2)
+			return -EBADMSG;
+		len = get_be16(in);
+		/* Here, not later: a NUL inside would cut what is checked. */
+		if (len > left - 2 ||
+		    (len && !wire_name_ok((const char *)in + 2, len)))
+			return -EBADMSG;
+		memcpy(at, in + 2, len);
+		at[len] = '\0';
+		return 2 + (ssize_t)len;
+	case REST:
+		m->write.bytes = in;
+		m->write.len = left;
+		return (ssize_t)left;
+	default:
+		len = kinds[f->kind].wire;
+		if (left < len)
+			return -EBADMSG;
+		v = get_number(in, len);
+		/* A failure of a later version is a failure all the same. */
+		if (f->kind == CODE16 && v > CODE_LAST)
+			v = WIRE_EIO;
+		if (f->kind == BOOL8 && v > 1)
+			return -EBADMSG;
+		store(f, m, v);
+		return (ssize_t)len;
+	}
+}
+
+int wire_encode(
+    const struct wire_msg *m, uint8_t *out, size_t cap, size_t *ret_len)
+{
+	const struct field *f = fields_of(m->type);
+	size_t len = 1;
+	ssize_t n;
+
+	assert(message_ok(m));
+	if (!f || cap < 1)
+		return -EMSGSIZE;
+	out[0] = (uint8_t)m->type;
+	for (; f->kind != END; f++) {
+		n = encode_field(f, m, out + len, cap - len);
+		if (n < 0)
+			return (int)n;
+		len += (size_t)n;
+	}
+	*ret_len = len;
+	return 0;
+}
+
+int wire_decode(const uint8_t *buf, size_t len, struct wire_msg *ret)
+{
+	const struct field *f;
+	struct wire_msg m;
+	size_t at = 1;
+	ssize_t n;
+
+	if (len < 1 || !(f = fields_of(buf[0])))
+		return -EBADMSG;
+	memset(&m, 0, sizeof(m));
+	m.type = (enum wire_type)buf[0];
+	for (; f->kind != END; f++) {
+		n = decode_field(f, buf + at, len - at, &m);
+		if (n < 0)
+			return (int)n;
+		at += (size_t)n;
+	}
+	if (at != len || !message_ok(&m))
+		return -EBADMSG;
+	*ret = m;
+	return 0;
+}
+
+const char *wire_type_name(enum wire_type t)
+{
+	return fields_of(t) ? layouts[t].name : "?";
+}
+
+static const uint8_t magic[4] = { 'g', 't', 'f', 's' };
+
+void wire_preamble_encode(uint8_t out[WIRE_PREAMBLE_BYTES])
+{
+	memcpy(out, magic, sizeof(magic));
+	out[4] = WIRE_MAJOR;
+	out[5] = WIRE_MINOR;
+	out[6] = 0;
+	out[7] = 0;
+}
+
+int wire_preamble_decode(const uint8_t in[WIRE_PREAMBLE_BYTES],
+    uint8_t *ret_major, uint8_t *ret_minor)
+{
+	/* The two reserved bytes belong to later versions. */
+	if (memcmp(in, magic, sizeof(magic)) != 0)
+		return -EPROTO;
+	*ret_major = in[4];
+	*ret_minor = in[5];
+	return 0;
+}
+
+/* Before a hello's name: minor (1), port (2), length of the name (1). */
+#define HELLO_HEADER 4
+
+static bool peer_name_ok(const char *name, size_t len)
+{
+	return len >= 1 && len <= WIRE_PEER_NAME_MAX &&
+	       !memchr(name, '\0', len) && escape_is_utf8(name, len);
+}
+
+int wire_hello_encode(
+    const struct wire_hello *h, uint8_t *out, size_t cap, size_t *ret_len)
+{
+	size_t name_len = strnlen(h->name, WIRE_PEER_NAME_MAX);
+
+	assert(peer_name_ok(h->name, strnlen(h->name, sizeof(h->name))));
+	if (cap < HELLO_HEADER + name_len)
+		return -EMSGSIZE;
+	out[0] = h->minor;
+	put_be16(out + 1, h->port);
+	out[3] = (uint8_t)name_len;
+	memcpy(out + HELLO_HEADER, h->name, name_len);
+	*ret_len = HELLO_HEADER + name_len;
+	return 0;
+}
+
+int wire_hello_decode(const uint8_t *buf, size_t len, struct wire_hello *ret)
+{
+	size_t at, name_len;
+
+	if (len < HELLO_HEADER)
+		return -EBADMSG;
+	name_len = buf[3];
+	if (name_len > len - HELLO_HEADER ||
+	    !peer_name_ok((const char *)buf + HELLO_HEADER, name_len))
+		return -EBADMSG;
+	/* Extensions of later minor versions: whole, or refused. */
+	for (at = HELLO_HEADER + name_len; at < len;) {
+		if (len - at < 3 || get_be16(buf + at + 1) > len - at - 3)
+			return -EBADMSG;
+		at += 3 + (size_t)get_be16(buf + at + 1);
+	}
+	ret->minor = buf[0];
+	ret->port = get_be16(buf + 1);
+	memcpy(ret->name, buf + HELLO_HEADER, name_len);
+	ret->name[name_len] = '\0';
+	return 0;
+}
+
+static const int errnos[] = {
+	[WIRE_OK] = 0,
+	[WIRE_EIO] = EIO,
+	[WIRE_EACCES] = EACCES,
+	[WIRE_ENOSPC] = ENOSPC,
+	[WIRE_EDQUOT] = EDQUOT,
+	[WIRE_ECANCELED] = ECANCELED,
+	[WIRE_EILSEQ] = EILSEQ,
+	[WIRE_ENAMETOOLONG] = ENAMETOOLONG,
+	[WIRE_ESTALE] = ESTALE,
+	[WIRE_ENOENT] = ENOENT,
+	[WIRE_EEXIST] = EEXIST,
+	[WIRE_ENOTDIR] = ENOTDIR,
+	[WIRE_EISDIR] = EISDIR,
+	[WIRE_EROFS] = EROFS,
+	[WIRE_EFBIG] = EFBIG,
+	[WIRE_EMFILE] = EMFILE,
+	[WIRE_ENOMEM] = ENOMEM,
+	[WIRE_EOPNOTSUPP] = EOPNOTSUPP,
+	[WIRE_EINVAL] = EINVAL,
+	[WIRE_EPERM] = EPERM,
+	[WIRE_EXDEV] = EXDEV,
+	[WIRE_ENOTEMPTY] = ENOTEMPTY,
+	[WIRE_EBUSY] = EBUSY,
+	[WIRE_EBADMSG] = EBADMSG,
+	[WIRE_ETIMEDOUT] = ETIMEDOUT,
+	[WIRE_EPROTO] = EPROTO,
+};
+
+#define N_ERRNOS (sizeof(errnos) / sizeof(errnos[0]))
+
+_Static_assert(N_ERRNOS == CODE_LAST + 1, "every code has an errno");
+
+enum wire_code wire_code_from_errno(int err)
+{
+	for (size_t i = 0; i < N_ERRNOS; i++)
+		if (err == errnos[i] || err == -errnos[i])
+			return (enum wire_code)i;
+	return WIRE_EIO;
+}
+
+int wire_code_to_errno(enum wire_code code)
+{
+	return (size_t)code < N_ERRNOS ? -errnos[code] : -EIO;
+}

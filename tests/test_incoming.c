@@ -1,0 +1,256 @@
+/*
+ * Tests net/incoming.h: a sender that the test plays, over a real connection,
+ * and a sink in memory that fails at any call it is told to.
+ */
+#include "incoming_fixture.h"
+
+/* --- transfers ---------------------------------------------------------------
+ */
+
+static void a_file_is_published_whole(void **state)
+{
+	struct server *s = *state;
+	struct trust_pin pin;
+	struct sending t;
+	struct wire_msg m;
+
+	m = expect(s->pair.a, WIRE_PONG);
+	assert_int_equal(m.pong.policy, WIRE_POLICY_ACCEPT);
+	assert_int_equal(m.pong.free_bytes, 11);
+	assert_int_equal(m.pong.total_bytes, 22);
+	assert_int_equal(m.pong.free_files, 33);
+	assert_int_equal(m.pong.total_files, 44);
+	begin(&t, s->pair.a, 9);
+	m = expect(s->pair.a, WIRE_ACCEPT);
+	assert_int_equal(m.accept.tag, 9);
+	assert_int_equal(m.accept.applied, 0);
+	assert_int_equal(m.accept.max_write, WIRE_WRITE_MAX);
+	/* Pinned before its first byte, under the name it says. */
+	assert_int_equal(trust_find(s->w.trust, s->sender.id.public, &pin), 0);
+	assert_int_equal(pin.policy, TRUST_ACCEPT);
+	assert_string_equal(pin.name, "laptop");
+
+	put_everything(&t);
+	m = ack(&t, WIRE_DURABLE);
+	assert_int_equal(m.ack.code, WIRE_OK);
+	assert_int_equal(m.ack.seq, 5);
+	m = ack(&t, WIRE_PUBLISHED);
+	assert_int_equal(m.ack.code, WIRE_OK);
+	assert_int_equal(m.ack.seq, 7);
+	assert_string_equal(m.ack.name, "a file");
+	end(&t);
+
+	/* The connection carries the next one. */
+	begin(&t, s->pair.a, 10);
+	expect(s->pair.a, WIRE_ACCEPT);
+	put_seal(&t, WIRE_COMMIT);
+	assert_int_equal(ack(&t, WIRE_PUBLISHED).ack.code, WIRE_OK);
+	end(&t);
+	assert_int_equal(s->sink.published->size, 0);
+	assert_int_equal(server_end(s), CONN_EOF);
+	assert_int_equal(s->sink.closed, 2);
+	assert_string_equal(s->sink.peer, "laptop");
+	assert_memory_equal(
+	    s->sink.sender, s->sender.id.public, IDENTITY_KEY_BYTES);
+	assert_int_equal(s->w.n_ended, 2);
+	assert_int_equal(s->w.ended.state, LEDGER_DONE);
+	assert_int_equal(s->w.ended.direction, LEDGER_RECEIVE);
+}
+
+/* After a failure the connection is as good as new. */
+static void assert_goes_on(struct server *s, struct sending *t)
+{
+	struct wire_msg m = abort_of(t->tag);
+
+	send_msg(s->pair.a, &m);
+	end(t);
+	begin(t, s->pair.a, t->tag + 1);
+	expect(s->pair.a, WIRE_ACCEPT);
+	put_everything(t);
+	m = ack(t, WIRE_PUBLISHED);
+	assert_int_equal(m.ack.state, WIRE_PUBLISHED);
+	assert_published(s);
+}
+
+static void every_failing_call_is_reported_and_publishes_nothing(void **state)
+{
+	static const int errors[] = { EIO, ENOSPC, EDQUOT, EFBIG, EROFS, ESTALE,
+		EMFILE, ENOMEM, EINVAL, EPERM };
+	struct server s;
+	struct sending t;
+	struct wire_msg m;
+
+	for (unsigned n = 1; n <= ALL_CALLS + 1; n++) {
+		int error = -errors[n % N_OF(errors)];
+
+		server_open(&s, TRUST_LAN);
+		s.sink.fail_at = n;
+		s.sink.fail_with = error;
+		server_start(&s);
+		begin(&t, s.pair.a, n);
+		put_everything(&t);
+		if (n == 1) {
+			m = expect(s.pair.a, WIRE_REFUSE);
+			assert_int_equal(m.refuse.tag, n);
+			assert_int_equal(
+			    wire_code_to_errno(m.refuse.code), error);
+		} else {
+			expect(s.pair.a, WIRE_ACCEPT);
+			m = ack(&t, WIRE_PUBLISHED);
+		}
+		if (n > ALL_CALLS) {
+			assert_int_equal(m.ack.code, WIRE_OK);
+			assert_published(&s);
+		} else if (n > 1) {
+			assert_int_equal(wire_code_to_errno(m.ack.code), error);
+		}
+		if (n <= ALL_CALLS) {
+			assert_null(s.sink.published);
+			assert_int_equal(s.sink.aborted, n > 1);
+			assert_int_equal(s.w.ended.error, n > 1 ? error : 0);
+			assert_goes_on(&s, &t);
+		}
+		end(&t);
+		assert_int_equal(server_end(&s), CONN_EOF);
+		assert_int_equal(s.sink.aborted, n > 1 && n <= ALL_CALLS);
+		server_close(&s);
+	}
+}
+
+static void a_commit_that_does_not_match_is_refused(void **state)
+{
+	static const enum wire_type types[] = { WIRE_COMMIT, WIRE_CHECKPOINT };
+	struct server *s = *state;
+	struct sending t;
+	struct wire_msg m;
+
+	for (uint32_t i = 0; i < 6; i++) {
+		begin(&t, s->pair.a, i + 1);
+		expect(s->pair.a, WIRE_ACCEPT);
+		put_write(&t, "hello", 0);
+		m = seal_of(&t, types[i % 2]);
+		if (i / 2 == 0)
+			m.commit.size++;
+		else if (i / 2 == 1)
+			m.commit.count--;
+		else
+			m.commit.hash[15] ^= 1;
+		send_msg(s->pair.a, &m);
+		m = ack(&t, WIRE_PUBLISHED);
+		assert_int_equal(m.ack.code, WIRE_EBADMSG);
+		/* What was in flight behind it is dropped. */
+		put_write(&t, "more", 5);
+		put_seal(&t, WIRE_COMMIT);
+		end(&t);
+	}
+	begin(&t, s->pair.a, 99);
+	expect(s->pair.a, WIRE_ACCEPT);
+	put_everything(&t);
+	assert_int_equal(ack(&t, WIRE_PUBLISHED).ack.code, WIRE_OK);
+	end(&t);
+	assert_int_equal(server_end(s), CONN_EOF);
+	assert_int_equal(s->sink.aborted, 6);
+	assert_int_equal(s->sink.commits, 1);
+	assert_int_equal(s->sink.checkpoints, 1);
+	assert_published(s);
+}
+
+static void what_is_applied_is_acknowledged(void **state)
+{
+	enum { BIG = 200 * 1024, SMALL = 1000 };
+	struct server *s = *state;
+	uint64_t acked = 0;
+	struct wire_msg m;
+	struct sending t;
+	char *text = malloc(BIG + 1);
+
+	memset(text, 'x', BIG);
+	text[BIG] = '\0';
+	begin(&t, s->pair.a, 1);
+	expect(s->pair.a, WIRE_ACCEPT);
+	/* At rest, everything is, without being asked. */
+	put_write(&t, "x", 0);
+	m = ack(&t, WIRE_APPLIED);
+	assert_int_equal(m.ack.seq, 1);
+	for (unsigned i = 0; i < SMALL; i++)
+		put_write(&t, "x", i);
+	for (unsigned i = 0; i < 9; i++)
+		put_write(&t, text, i);
+	while (acked < t.seq) {
+		m = ack(&t, WIRE_APPLIED);
+		assert_true(m.ack.seq > acked && m.ack.seq <= t.seq);
+		acked = m.ack.seq;
+	}
+	m = abort_of(1);
+	send_msg(s->pair.a, &m);
+	world_wait(&s->w, &s->w.n_ended, 1);
+	assert_int_equal(s->w.ended.state, LEDGER_ABORTED);
+	assert_int_equal(s->w.ended.bytes, 1 + SMALL + 9 * BIG);
+	end(&t);
+	free(text);
+	assert_int_equal(server_end(s), CONN_EOF);
+	assert_null(s->sink.published);
+}
+
+static void without_a_commit_nothing_appears(void **state)
+{
+	struct server s;
+	struct sending t;
+	struct wire_msg m;
+
+	for (unsigned i = 0; i < 3; i++) {
+		server_open(&s, TRUST_LAN);
+		server_start(&s);
+		begin(&t, s.pair.a, 1);
+		expect(s.pair.a, WIRE_ACCEPT);
+		put_write(&t, "hello", 0);
+		put_seal(&t, WIRE_CHECKPOINT);
+		assert_int_equal(ack(&t, WIRE_DURABLE).ack.code, WIRE_OK);
+		m = i == 0 ? abort_of(1)
+			   : (struct wire_msg){ .type = WIRE_BYE };
+		if (i < 2)
+			send_msg(s.pair.a, &m);
+		assert_int_equal(server_end(&s), CONN_EOF);
+		assert_null(s.sink.published);
+		assert_int_equal(s.sink.aborted, 1);
+		assert_int_equal(s.w.ended.error, i ? -ECONNRESET : -ECANCELED);
+		end(&t);
+		server_close(&s);
+	}
+}
+
+static void who_watches_sees_a_slow_disk(void **state)
+{
+	struct server *s = *state;
+	struct sending t;
+
+	memory_sink_hold(&s->sink, true);
+	begin(&t, s->pair.a, 1);
+	put_write(&t, "x", 0);
+	EVENTUALLY(memory_sink_read(&s->sink, &s->sink.waiting));
+	assert_in_range(atomic_load(&s->working), 1, now_ms());
+	memory_sink_hold(&s->sink, false);
+	expect(s->pair.a, WIRE_ACCEPT);
+	ack(&t, WIRE_APPLIED);
+	assert_int_equal(atomic_load(&s->working), 0);
+	end(&t);
+	assert_int_equal(server_end(s), CONN_EOF);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	static const struct CMUnitTest tests[] = {
+		TEST(a_file_is_published_whole),
+		cmocka_unit_test(
+		    every_failing_call_is_reported_and_publishes_nothing),
+		TEST(a_commit_that_does_not_match_is_refused),
+		TEST(what_is_applied_is_acknowledged),
+		cmocka_unit_test(without_a_commit_nothing_appears),
+		TEST(who_watches_sees_a_slow_disk),
+	};
+
+	/* A COMMIT that does not match is said; here it is expected. */
+	log_set_output(open("/dev/null", O_WRONLY | O_CLOEXEC));
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,224 @@
+/*
+ * Tests net/prober.h: what is dialled, how often, and what never. The
+ * addresses are the test's own sockets on loopback.
+ */
+#include "net_fixture.h"
+
+#include <net/if.h>
+
+#include "prober.h"
+
+struct place {
+	struct world w;
+	struct machine other;
+	struct prober *p;
+	int fd; /* where other listens */
+	struct sockaddr_storage where;
+};
+
+static int setup(void **state)
+{
+	struct place *p = calloc(1, sizeof(*p));
+
+	assert_non_null(p);
+	world_open(&p->w, "me", TRUST_KNOWN, 1000);
+	machine_init(&p->other, "laptop", 0);
+	p->fd = loopback_listen(&p->where);
+	assert_int_equal(prober_start(p->w.peers, &p->w.me.self, &p->p), 0);
+	*state = p;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct place *p = *state;
+
+	prober_stop(p->p);
+	close(p->fd);
+	world_close(&p->w);
+	free(p);
+	return 0;
+}
+
+static uint16_t port_of(const struct place *p)
+{
+	return address_port((const struct sockaddr *)&p->where);
+}
+
+/* Nobody calls within a moment. */
+static void assert_nobody_calls(int fd)
+{
+	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+
+	assert_int_equal(poll(&poll_fd, 1, 5 * QUIET_MS), 0);
+}
+
+static void a_caller_is_called_back(void **state)
+{
+	struct place *p = *state;
+	struct sockaddr_storage from = p->where;
+	struct conn *c;
+
+	/* It came from some port, and listens at another. */
+	address_set_port((struct sockaddr *)&from, 54321);
+	prober_caller(p->p, (struct sockaddr *)&from, port_of(p));
+	c = accept_caller(p->fd, &p->other);
+	world_wait(&p->w, &p->w.changes[PEER_CAME_ONLINE], 1);
+	assert_string_equal(world_info(&p->w, "laptop").name, "laptop");
+	/* It is a peer's now: another hint is no reason to dial. */
+	prober_caller(p->p, (struct sockaddr *)&from, port_of(p));
+	assert_nobody_calls(p->fd);
+	conn_free(c);
+}
+
+static void low_ports_and_hints_of_loopback_are_not_dialled(void **state)
+{
+	struct place *p = *state;
+	struct discovery_hint hint = { .version = WIRE_MAJOR };
+
+	hint.ifindex = (int)if_nametoindex("lo");
+	assert_true(hint.ifindex > 0);
+	hint.address = p->where;
+	prober_hint(p->p, &hint);
+	prober_caller(p->p, (struct sockaddr *)&p->where, 22);
+	prober_caller(p->p, (struct sockaddr *)&p->where, 0);
+	assert_nobody_calls(p->fd);
+}
+
+static void what_the_user_named_is_tried_again(void **state)
+{
+	struct place *p = *state;
+	struct conn *c;
+
+	assert_int_equal(
+	    prober_named(p->p, "mine", "127.0.0.1", port_of(p)), 0);
+	/* Not gtfs, it seems: hangs up. */
+	close(loopback_accept(p->fd));
+	close(loopback_accept(p->fd));
+	c = accept_caller(p->fd, &p->other);
+	world_wait(&p->w, &p->w.changes[PEER_CAME_ONLINE], 1);
+	assert_string_equal(world_info(&p->w, "mine").heard_name, "laptop");
+	conn_free(c);
+	/* And again, when it has left. */
+	c = accept_caller(p->fd, &p->other);
+	conn_free(c);
+}
+
+static void a_lost_peer_is_looked_for_at_its_addresses(void **state)
+{
+	struct place *p = *state;
+	struct sockaddr_storage second;
+	int fd = loopback_listen(&second);
+	struct peer_info info = { .n_addresses = 2 };
+	struct conn *c;
+
+	info.addresses[0] = p->where;
+	info.addresses[1] = second;
+	prober_lost(p->p, &info);
+	close(loopback_accept(p->fd));
+	c = accept_caller(fd, &p->other);
+	world_wait(&p->w, &p->w.changes[PEER_CAME_ONLINE], 1);
+	conn_free(c);
+	close(fd);
+}
+
+static void our_own_address_is_forgotten(void **state)
+{
+	struct place *p = *state;
+	struct conn *c = NULL;
+	int fd;
+
+	prober_caller(p->p, (struct sockaddr *)&p->where, port_of(p));
+	fd = loopback_accept(p->fd);
+	assert_int_equal(conn_accept(&p->w.me.self, fd, -1, &c), -ELOOP);
+	close(fd);
+	assert_int_equal(p->w.changes[PEER_APPEARED], 0);
+	/* Longer than the first pause of one that is tried again. */
+	for (unsigned i = 0; i < 8; i++)
+		assert_nobody_calls(p->fd);
+}
+
+enum { MANY = 16 };
+
+/* Those of the sockets that were called now are answered by nobody. */
+static unsigned take_calls(struct pollfd *fds, int *held)
+{
+	unsigned n = 0;
+
+	assert_true(poll(fds, MANY, DEADLINE_MS) > 0);
+	for (unsigned i = 0; i < MANY; i++)
+		if (fds[i].revents)
+			held[n++] = loopback_accept(fds[i].fd);
+	return n;
+}
+
+static void few_at_once_and_ten_a_second(void **state)
+{
+	struct place *p = *state;
+	struct peer_info pinned = { .pinned = true, .n_addresses = 1 };
+	struct sockaddr_storage at;
+	struct pollfd fds[MANY];
+	int held[MANY], last;
+	unsigned n = 0;
+	int64_t began = now_ms();
+
+	for (unsigned i = 0; i < MANY; i++) {
+		fds[i].fd = loopback_listen(&at);
+		fds[i].events = POLLIN;
+		prober_caller(p->p, (struct sockaddr *)&at,
+		    address_port((struct sockaddr *)&at));
+	}
+	/* Hints never have all the threads. */
+	while (n < PROBER_THREADS - 1)
+		n += take_calls(fds, held + n);
+	assert_int_equal(n, PROBER_THREADS - 1);
+	assert_in_range(now_ms() - began, 150, DEADLINE_MS);
+	assert_int_equal(poll(fds, MANY, 5 * QUIET_MS), 0);
+	/* What a pinned peer left is tried beside them. */
+	pinned.addresses[0] = p->where;
+	prober_lost(p->p, &pinned);
+	last = loopback_accept(p->fd);
+	assert_int_equal(poll(fds, MANY, 5 * QUIET_MS), 0);
+	/* Hung up at once, the others follow, one in 100 ms. */
+	close(last);
+	while (n)
+		close(held[--n]);
+	began = now_ms();
+	for (unsigned done = 0; done < 8; done += n)
+		for (unsigned i = n = take_calls(fds, held); i;)
+			close(held[--i]);
+	assert_in_range(now_ms() - began, 600, DEADLINE_MS);
+	for (unsigned i = 0; i < MANY; i++)
+		close(fds[i].fd);
+}
+
+static void stopping_waits_for_no_handshake(void **state)
+{
+	struct place *p = *state;
+	int64_t began;
+	int fd;
+
+	prober_caller(p->p, (struct sockaddr *)&p->where, port_of(p));
+	fd = loopback_accept(p->fd);
+	began = now_ms();
+	prober_stop(p->p);
+	assert_true(now_ms() - began < CONN_HANDSHAKE_MS / 2);
+	close(fd);
+	p->p = NULL;
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	static const struct CMUnitTest tests[] = {
+		TEST(a_caller_is_called_back),
+		TEST(low_ports_and_hints_of_loopback_are_not_dialled),
+		TEST(what_the_user_named_is_tried_again),
+		TEST(a_lost_peer_is_looked_for_at_its_addresses),
+		TEST(our_own_address_is_forgotten),
+		TEST(few_at_once_and_ten_a_second),
+		TEST(stopping_waits_for_no_handshake),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
