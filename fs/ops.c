@@ -159,7 +159,7 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
 		view_rename(mount_of(req)->view, req, parent, name, newparent,
 		    newname, flags);
 	else
-		fuse_reply_err(req, EOPNOTSUPP);
+		tree_rename(mount_of(req), req, parent, newparent);
 }
 
 static void op_link(

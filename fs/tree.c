@@ -319,6 +319,24 @@ void tree_remove(struct mount *m, fuse_req_t req, fuse_ino_t parent,
 	fuse_reply_err(req, r);
 }
 
+void tree_rename(
+    struct mount *m, fuse_req_t req, fuse_ino_t parent, fuse_ino_t newparent)
+{
+	struct mutex *lock = nodes_mutex(m->nodes);
+	struct node *from, *to;
+	int r = EOPNOTSUPP;
+
+	mutex_lock(lock);
+	from = node_by_id_locked(m->nodes, parent);
+	to = node_by_id_locked(m->nodes, newparent);
+	if (!from || !to)
+		r = ESTALE;
+	else if (from->peer != to->peer)
+		r = EXDEV;
+	mutex_unlock(lock);
+	fuse_reply_err(req, r);
+}
+
 void tree_peer_gone(struct mount *m, uint64_t serial)
 {
 	struct mutex *lock = nodes_mutex(m->nodes);

@@ -27,6 +27,9 @@ void tree_mkdir(struct mount *m, fuse_req_t req, fuse_ino_t parent,
 /* unlink and rmdir: in flight cancels, delivered is only forgotten here. */
 void tree_remove(struct mount *m, fuse_req_t req, fuse_ino_t parent,
     const char *name, bool directory);
+/* Between peers EXDEV, so that mv(1) copies; within one not supported yet. */
+void tree_rename(
+    struct mount *m, fuse_req_t req, fuse_ino_t parent, fuse_ino_t newparent);
 void tree_opendir(
     struct mount *m, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void tree_readdir(struct mount *m, fuse_req_t req, size_t size, off_t off,

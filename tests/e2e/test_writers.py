@@ -184,6 +184,9 @@ def test_a_rename_fails_and_loses_nothing(pair):
     with pytest.raises(OSError) as error:
         os.rename(pair.ab / "old", pair.ab / "new")
     assert error.value.errno == errno.EOPNOTSUPP
+    with pytest.raises(OSError) as error:
+        os.rename(pair.ab / "old", pair.a.path / "inbox" / "new")
+    assert error.value.errno == errno.EXDEV
     assert pair.b.arrived() == ["old"]
 
 
