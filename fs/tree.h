@@ -27,7 +27,10 @@ void tree_mkdir(struct mount *m, fuse_req_t req, fuse_ino_t parent,
 /* unlink and rmdir: in flight cancels, delivered is only forgotten here. */
 void tree_remove(struct mount *m, fuse_req_t req, fuse_ino_t parent,
     const char *name, bool directory);
-/* Between peers EXDEV, so that mv(1) copies; within one not supported yet. */
+/*
+ * Between peers EXDEV: another machine's disk. Within one EOPNOTSUPP: a rename
+ * is not carried yet.
+ */
 void tree_rename(
     struct mount *m, fuse_req_t req, fuse_ino_t parent, fuse_ino_t newparent);
 void tree_opendir(
