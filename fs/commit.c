@@ -12,18 +12,33 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "inuse.h"
 #include "log.h"
+#include "version.h"
+
+/* Other openers of a file that are told from those who inherited it. */
+enum { OPENERS_MAX = 16 };
+
+/* --- what a close means ---------------------------------------------------
+ */
+
+static void note_stdio(struct open_file *f, bool stdio)
+{
+	f->stdio = stdio;
+	if (stdio)
+		f->was_stdio = true;
+}
 
 void commit_note_writer(struct open_file *f, pid_t tid)
 {
 	struct procs_id id;
 
-	f->used = true;
+	f->used = f->wrote = true;
 	if (f->noted == tid || f->unknown || procs_identify(tid, &id))
 		return;
 	f->noted = tid;
 	if (procs_same(&id, &f->opener))
-		f->stdio = procs_is_stdio(&id, &f->file);
+		note_stdio(f, procs_is_stdio(&id, &f->file));
 	else
 		f->heirs = procs_is_stdio(&id, &f->file);
 }
@@ -34,8 +49,57 @@ static bool ended_badly(const struct procs_caller *c, bool stdio)
 	return c->exiting && (c->killed || (c->status != 0 && !stdio));
 }
 
+/* The other processes that have opened the file of f by its name. */
+static unsigned openers_of(
+    struct mount *m, const struct open_file *f, struct procs_id *ret)
+{
+	const struct open_file *other;
+	unsigned n = 0;
+
+	mutex_lock(nodes_mutex(m->nodes));
+	LIST_FOREACH(other, &m->open_files, entry)
+		if (other->node == f->node && !other->reads &&
+		    !procs_same(&other->opener, &f->opener) && n < OPENERS_MAX)
+			ret[n++] = other->opener;
+	mutex_unlock(nodes_mutex(m->nodes));
+	return n;
+}
+
+/*
+ * What a shell redirected is inherited by programs that the shell need not be
+ * an ancestor of any more: { cmd & } > f, a daemon. To look for them takes a
+ * while, so files that are never anybody's output (cp -r closes 10,000 one
+ * after the other) are spared it.
+ */
+static bool has_heirs(struct mount *m, const struct open_file *f)
+{
+	struct procs_id openers[OPENERS_MAX];
+
+	if (!f->was_stdio && !f->heirs)
+		return false;
+	return procs_orphans(
+	    &f->opener, &f->file, openers, openers_of(m, f, openers));
+}
+
+/* It only had a look, while another program writes: what becomes of the file is
+ * that one's. */
+static bool is_bystander(struct mount *m, const struct open_file *f)
+{
+	struct procs_id openers[OPENERS_MAX];
+	unsigned n;
+
+	if (f->wrote)
+		return false;
+	n = openers_of(m, f, openers);
+	while (n--) {
+		if (procs_alive(&openers[n]))
+			return true;
+	}
+	return false;
+}
+
 static enum commit_action by_opener(
-    struct open_file *f, const struct procs_caller *c)
+    struct mount *m, struct open_file *f, const struct procs_caller *c)
 {
 	struct procs_holders h;
 	int r;
@@ -44,53 +108,93 @@ static enum commit_action by_opener(
 		return COMMIT_ABORT;
 	if (!c->readable)
 		return COMMIT_PUBLISH;
-	r = procs_holders(&c->id, &f->file, &h);
+	r = procs_holders(&f->opener, &f->file, &h);
 	if (r)
 		return COMMIT_PUBLISH;
 	/* echo >&5 makes 5 its standard output, but only for a moment. One
 	 * that exits shows no descriptors: what was seen before stands. */
 	if (!c->exiting) {
-		f->stdio = h.stdio;
+		note_stdio(f, h.stdio);
 		f->noted = 0;
 	}
-	return h.own + h.descendants ? COMMIT_CHECKPOINT : COMMIT_PUBLISH;
+	if (h.own + h.descendants || has_heirs(m, f))
+		return COMMIT_CHECKPOINT;
+	return COMMIT_PUBLISH;
 }
 
-enum commit_action commit_on_flush(
-    struct open_file *f, pid_t tid, int *ret_error)
+/* Has the opener no part in it any more? */
+static bool opener_is_out(const struct open_file *f)
 {
-	struct procs_caller c;
+	struct procs_holders h;
+
+	if (!procs_alive(&f->opener))
+		return true;
+	return procs_holders(&f->opener, &f->file, &h) == 0 && h.own == 0;
+}
+
+enum commit_action commit_on_flush(struct mount *m, struct open_file *f,
+    pid_t tid, struct outgoing **ret, int *ret_error)
+{
+	enum commit_action action = COMMIT_PUBLISH;
+	struct procs_caller c = { 0 };
+	struct outgoing *o;
+	int r;
 
 	f->used = true;
-	*ret_error = outgoing_error(f->out);
-	if (*ret_error || !outgoing_uncommitted(f->out))
+	*ret_error = 0;
+	if (f->reads)
 		return COMMIT_NOTHING;
-	if (f->unknown || procs_caller(tid, &c))
-		return COMMIT_PUBLISH;
-	if (procs_same(&c.id, &f->opener))
-		return by_opener(f, &c);
-	/* The last one to hold it stands in for an opener that has gone. */
-	if (!procs_alive(&f->opener))
-		f->doomed = ended_badly(&c, f->stdio || f->heirs);
-	return COMMIT_CHECKPOINT;
+	r = f->unknown ? -ESRCH : procs_caller(tid, &c);
+	mutex_lock(nodes_mutex(m->nodes));
+	f->closer = !r && procs_same(&c.id, &f->opener) ? f->opener : c.id;
+	o = version_of_locked(f);
+	if (o)
+		*ret_error = outgoing_error(o);
+	if (!o || *ret_error || !outgoing_uncommitted(o))
+		action = COMMIT_NOTHING;
+	else
+		outgoing_get(o);
+	mutex_unlock(nodes_mutex(m->nodes));
+	if (action == COMMIT_NOTHING)
+		return action;
+	if (!r && procs_same(&c.id, &f->opener)) {
+		action = by_opener(m, f, &c);
+	} else if (!r) {
+		/* The last one to hold it stands in for an opener that has
+		 * gone. */
+		f->doomed =
+		    ended_badly(&c, f->stdio || f->heirs) && opener_is_out(f);
+		action = COMMIT_HEIR;
+	}
+	if (action != COMMIT_HEIR && is_bystander(m, f))
+		action = COMMIT_NOTHING;
+	if (action == COMMIT_NOTHING)
+		outgoing_put(o);
+	else
+		*ret = o;
+	return action;
 }
 
-/* What n shows of its transfer o, which no program has open any more. */
-static void settle_locked(struct mount *m, struct node *n, struct outgoing *o)
+/* --- commits ---------------------------------------------------------------
+ */
+
+static int publish_locked(struct node *n, struct outgoing *o,
+    const struct procs_id *writer, struct waiter *w)
 {
-	if (n->out != o)
-		return;
-	n->size = outgoing_size(o);
-	memcpy(n->out_id, outgoing_id(o), WIRE_ID_BYTES);
-	n->delivered = outgoing_published(o);
-	if (n->delivered) {
-		outgoing_put(o);
-		n->out = NULL;
-		node_delivered_locked(m->nodes, n);
-	} else if (outgoing_error(o)) {
-		/* Nothing of it is there: nothing is listed. */
-		node_unlist_locked(m->nodes, n);
-	}
+	n->writer = writer ? *writer : (struct procs_id){ 0 };
+	/* Under the lock, so that a rename comes before or after it. */
+	return outgoing_commit(o, inuse_of(n->name) != INUSE_NO, w);
+}
+
+int commit_publish(
+    struct mount *m, struct open_file *f, struct outgoing *o, struct waiter *w)
+{
+	int r;
+
+	mutex_lock(nodes_mutex(m->nodes));
+	r = publish_locked(f->node, o, f->unknown ? NULL : &f->opener, w);
+	mutex_unlock(nodes_mutex(m->nodes));
+	return r;
 }
 
 /* Who waits for a commit that no program waits for. */
@@ -101,74 +205,112 @@ struct orphan {
 	struct outgoing *out;
 };
 
-static void orphan_done(struct waiter *w, int64_t result)
+/* A failed one stays for those who have it open: they are to be told. */
+static bool is_owed_locked(
+    const struct mount *m, const struct node *n, const struct outgoing *o)
 {
-	struct orphan *o = (struct orphan *)w;
+	const struct open_file *f;
 
-	if (result < 0)
-		log_warning("a file whose last close could not wait was not "
-			    "delivered (%d)",
-		    (int)result);
-	mutex_lock(nodes_mutex(o->m->nodes));
-	settle_locked(o->m, o->node, o->out);
-	node_unref_locked(o->m->nodes, o->node, 1);
-	mutex_unlock(nodes_mutex(o->m->nodes));
-	outgoing_put(o->out);
-	free(o);
-}
-
-static void commit_unseen(struct mount *m, struct node *n, struct outgoing *out)
-{
-	struct orphan *o = calloc(1, sizeof(*o));
-	int r;
-
-	if (!o) {
-		outgoing_abort(out, -ENOMEM);
-		return;
-	}
-	o->waiter.done = orphan_done;
-	o->m = m;
-	o->out = outgoing_get(out);
-	mutex_lock(nodes_mutex(m->nodes));
-	node_ref_locked(n, 1);
-	mutex_unlock(nodes_mutex(m->nodes));
-	o->node = n;
-	r = outgoing_commit(out, &o->waiter);
-	if (r != OUTGOING_PARKED)
-		orphan_done(&o->waiter, r);
-}
-
-/* Does another description of the same transfer stay open? */
-static bool has_twin_locked(const struct mount *m, const struct open_file *f)
-{
-	const struct open_file *other;
-
-	LIST_FOREACH(other, &m->open_files, entry)
-		if (other->out == f->out)
+	LIST_FOREACH(f, &m->open_files, entry)
+		if (f->node == n && !f->reads && f->out == o)
 			return true;
 	return false;
 }
 
+static void end_locked(struct mount *m, struct node *n, struct outgoing *o)
+{
+	if (!outgoing_error(o) || !is_owed_locked(m, n, o))
+		version_settle_locked(m, n, o);
+}
+
+static void orphan_done_locked(struct orphan *o, int64_t result)
+{
+	if (result < 0)
+		log_warning("a file whose last close could not wait was not "
+			    "delivered (%d)",
+		    (int)result);
+	end_locked(o->m, o->node, o->out);
+	node_unref_locked(o->m->nodes, o->node, 1);
+	outgoing_put(o->out);
+	free(o);
+}
+
+static void orphan_done(struct waiter *w, int64_t result)
+{
+	struct orphan *o = (struct orphan *)w;
+	struct mutex *lock = nodes_mutex(o->m->nodes);
+
+	mutex_lock(lock);
+	orphan_done_locked(o, result);
+	mutex_unlock(lock);
+}
+
+int commit_unseen_locked(struct mount *m, struct node *n, struct outgoing *o,
+    const struct procs_id *writer)
+{
+	struct orphan *orphan = calloc(1, sizeof(*orphan));
+	int r;
+
+	if (!orphan)
+		return -ENOMEM;
+	orphan->waiter.done = orphan_done;
+	orphan->m = m;
+	orphan->out = outgoing_get(o);
+	orphan->node = n;
+	node_ref_locked(n, 1);
+	r = publish_locked(n, o, writer, &orphan->waiter);
+	if (r != OUTGOING_PARKED)
+		orphan_done_locked(orphan, r);
+	return 0;
+}
+
+/* --- the end ---------------------------------------------------------------
+ */
+
+bool commit_is_open_locked(const struct mount *m, const struct node *n)
+{
+	const struct open_file *f;
+
+	LIST_FOREACH(f, &m->open_files, entry)
+		if (f->node == n && !f->reads &&
+		    (!f->out || !outgoing_error(f->out)))
+			return true;
+	return false;
+}
+
+static const struct procs_id *writer_of(const struct open_file *f)
+{
+	if (f->closer.tgid)
+		return &f->closer;
+	return f->unknown ? NULL : &f->opener;
+}
+
 void commit_release(struct mount *m, struct open_file *f)
 {
+	struct outgoing *o, *drop = NULL;
 	struct node *n = f->node;
-	bool last;
+	int r = 0;
 
 	mutex_lock(nodes_mutex(m->nodes));
+	o = f->reads ? f->out : version_of_locked(f);
 	LIST_REMOVE(f, entry);
-	last = !has_twin_locked(m, f);
-	mutex_unlock(nodes_mutex(m->nodes));
-	if (last && outgoing_uncommitted(f->out)) {
+	if (o && !f->reads && !commit_is_open_locked(m, n) &&
+	    outgoing_uncommitted(o)) {
 		/* Unused: its opener was killed before open(2) returned, and
 		 * the kernel sends a RELEASE alone. */
-		if (f->doomed || !f->used)
-			outgoing_abort(f->out, -ECANCELED);
+		if (f->doomed || (!f->used && f->wrote))
+			r = -ECANCELED;
 		else
-			commit_unseen(m, n, f->out);
+			r = commit_unseen_locked(m, n, o, writer_of(f));
+		drop = r ? outgoing_get(o) : NULL;
 	}
+	mutex_unlock(nodes_mutex(m->nodes));
+	if (drop)
+		outgoing_abort(drop, r);
+	outgoing_put(drop);
 	mutex_lock(nodes_mutex(m->nodes));
-	if (last && !has_twin_locked(m, f))
-		settle_locked(m, n, f->out);
+	if (o && !outgoing_uncommitted(o))
+		end_locked(m, n, o);
 	node_unref_locked(m->nodes, n, 1);
 	mutex_unlock(nodes_mutex(m->nodes));
 	outgoing_put(f->out);

@@ -18,8 +18,9 @@
 
 #include "complain.h"
 #include "log.h"
-#include "network.h"
+#include "mount.h"
 #include "sync.h"
+#include "unshown.h"
 
 int daemon_standard_files(void)
 {
@@ -200,8 +201,8 @@ static void drain(
 		}
 }
 
-void daemon_wait(struct daemon *d, struct network *network, unsigned drain_s,
-    const char *mountpoint)
+void daemon_wait(
+    struct daemon *d, struct mount *m, unsigned drain_s, const char *mountpoint)
 {
 	struct pollfd p[2] = { { .events = POLLIN }, { .events = POLLIN } };
 	bool over = false;
@@ -217,8 +218,10 @@ void daemon_wait(struct daemon *d, struct network *network, unsigned drain_s,
 	}
 	if (p[0].revents & POLLIN)
 		consume_signal(p[0].fd);
-	else if (d->asked)
-		drain(d, network, p[0].fd, drain_s);
+	else if (d->asked) {
+		unshown_stop(m->unshown);
+		drain(d, m->network, p[0].fd, drain_s);
+	}
 	close(p[0].fd);
 	exit_on_next_signal(mountpoint);
 }

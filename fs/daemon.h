@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-struct network;
+struct mount;
 
 struct daemon {
 	int ready_fd; /* the parent waits at its other end; -1: foreground */
@@ -42,11 +42,12 @@ void daemon_ready(struct daemon *d);
 
 /*
  * Until SIGTERM, SIGINT or SIGHUP, daemon_ask_stop, or daemon_mount_ended.
- * After daemon_ask_stop first waits, at most drain_s seconds, until the network
- * has nothing under way; a signal ends that. A further signal ends the process
- * at once; mountpoint (kept) is then taken away first.
+ * After daemon_ask_stop first has the peers show what they hold for m, and
+ * waits, at most drain_s seconds, until its network has nothing under way; a
+ * signal ends that. A further signal ends the process at once; mountpoint
+ * (kept) is then taken away first.
  */
-void daemon_wait(struct daemon *d, struct network *network, unsigned drain_s,
+void daemon_wait(struct daemon *d, struct mount *m, unsigned drain_s,
     const char *mountpoint);
 
 /* gtfs stop (ctx is the struct daemon). Any thread. */

@@ -1,9 +1,9 @@
 /*
- * The inbox: puts spool, folders, publish and delivered together as the sink of
- * net/sink.h. Runs in the threads that receive (net/incoming, one per
- * connection); opened and closed by main. Who may send, and in what order
- * messages come, has been decided in net; the mounted view of the same
- * directory is fs/view's.
+ * The inbox: puts its parts together as the sink of net/sink.h. Runs in the
+ * threads that receive (net/incoming, one per connection); opened and closed by
+ * main. Files on their way in are fs/arrival's, what is asked about those that
+ * arrived fs/requests'. Who may send, and in what order messages come, has been
+ * decided in net; the mounted view of the same directory is fs/view's.
  */
 #include "inbox.h"
 
@@ -17,60 +17,23 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "arrival.h"
 #include "delivered.h"
 #include "folders.h"
-#include "meta.h"
-#include "patch.h"
-#include "provenance.h"
-#include "publish.h"
-#include "spool.h"
-#include "stamp.h"
-#include "sync.h"
+#include "held_open.h"
+#include "held_watch.h"
+#include "inbox_internal.h"
+#include "links.h"
+#include "requests.h"
 
 #define SPACE_FRESH_MS 1000
 
-struct inbox {
-	struct sink sink; /* first: the ops get a pointer to it */
-	struct inbox_config config;
-	int fd;
-	char *path; /* absolute, links resolved when it was opened */
-	struct spool spool;
-	struct folders *folders;
-	struct delivered *delivered;
-	struct mutex lock;
-	int64_t space_ms GUARDED_BY(lock); /* of space; 0: never asked */
-	struct sink_space space GUARDED_BY(lock);
-};
-
-/* One file on its way in. */
-struct arrival {
-	struct sink_file file; /* first */
-	struct inbox *in;
-	struct spool_file spool;
-	struct wire_meta meta;
-	uint8_t sender[IDENTITY_KEY_BYTES];
-	uint8_t id[WIRE_ID_BYTES];
-	uint8_t parent[WIRE_ID_BYTES];
-	char name[WIRE_NAME_MAX + 1]; /* as sent */
-	char peer[WIRE_NAME_MAX + 1];
-};
-
-static struct inbox *inbox_of(struct sink *s)
-{
-	return (struct inbox *)(void *)s;
-}
-
-static struct arrival *arrival_of(struct sink_file *f)
-{
-	return (struct arrival *)(void *)f;
-}
-
 /*
- * Is what the user calls the inbox still the directory that we opened? A
- * delivery into a directory that was moved or mounted over would be lost to
- * them. Where path cannot be asked (EACCES on the way) nothing speaks against.
+ * A delivery into a directory that was moved or mounted over would be lost to
+ * the user. Where path cannot be asked (EACCES on the way) nothing speaks
+ * against it.
  */
-static int check_place(const struct inbox *in)
+int inbox_check_place(const struct inbox *in)
 {
 	struct stat here, there;
 
@@ -85,233 +48,9 @@ static int check_place(const struct inbox *in)
 		   : -ESTALE;
 }
 
-static int arrival_open(
-    struct sink *s, const struct sink_offer *o, struct sink_file **ret)
+static void tick(struct sink *s, sink_here *here, void *ctx)
 {
-	struct inbox *in = inbox_of(s);
-	const struct wire_offer *offer = o->offer;
-	char path[PATH_MAX];
-	struct arrival *a;
-	int dir, r;
-
-	if (!wire_name_ok(offer->name, strnlen(offer->name, WIRE_NAME_MAX + 1)))
-		return -EILSEQ;
-	r = check_place(in);
-	if (r)
-		return r;
-	/* Told now rather than after all the bytes. */
-	r = folders_open(in->folders, o->sender, offer->parent, &dir, path);
-	if (r)
-		return r == -ENOENT ? -ESTALE : r;
-	close(dir);
-	a = calloc(1, sizeof(*a));
-	if (!a)
-		return -ENOMEM;
-	r = spool_create(&in->spool, o->sender, offer->id, &a->spool);
-	if (r) {
-		free(a);
-		return r;
-	}
-	a->file.ops = s->ops;
-	a->in = in;
-	a->meta =
-	    (struct wire_meta){ .mask = WIRE_META_MODE, .mode = offer->mode };
-	memcpy(a->sender, o->sender, sizeof(a->sender));
-	memcpy(a->id, offer->id, sizeof(a->id));
-	memcpy(a->parent, offer->parent, sizeof(a->parent));
-	snprintf(a->name, sizeof(a->name), "%s", offer->name);
-	snprintf(a->peer, sizeof(a->peer), "%s", o->peer ? o->peer : "");
-	*ret = &a->file;
-	return 0;
-}
-
-static int arrival_write(
-    struct sink_file *f, const void *bytes, size_t len, uint64_t offset)
-{
-	return spool_write(&arrival_of(f)->spool, bytes, len, offset);
-}
-
-static int arrival_truncate(struct sink_file *f, uint64_t size)
-{
-	return spool_truncate(&arrival_of(f)->spool, size);
-}
-
-static int arrival_reserve(
-    struct sink_file *f, uint64_t offset, uint64_t len, int keep_size)
-{
-	return spool_reserve(&arrival_of(f)->spool, offset, len, keep_size);
-}
-
-/* Remembered until the commit, because writes still to come change mtime. */
-static int arrival_set_meta(struct sink_file *f, const struct wire_meta *m)
-{
-	struct arrival *a = arrival_of(f);
-
-	if (a->spool.failed)
-		return -EIO;
-	if (!meta_ok(m))
-		return -EINVAL;
-	meta_merge(&a->meta, m);
-	return 0;
-}
-
-static int arrival_size(struct sink_file *f, uint64_t *ret)
-{
-	return spool_size(&arrival_of(f)->spool, ret);
-}
-
-static int arrival_checkpoint(struct sink_file *f)
-{
-	return spool_sync(&arrival_of(f)->spool);
-}
-
-/*
- * Everything that does not need a visible name. *ret: what the file is, which
- * has to be what stands in the spool under its name.
- */
-static int prepare(struct arrival *a, struct stamp *ret)
-{
-	struct stamp entry;
-	int r;
-
-	r = meta_apply(a->spool.fd, &a->meta, 0600);
-	/* vfat and its like keep no modes: no reason to refuse the bytes. */
-	if (r && r != -EPERM && r != -EOPNOTSUPP)
-		return r;
-	provenance_set(a->spool.fd, a->sender, a->id, a->name);
-	if (a->in->config.durable)
-		r = spool_sync(&a->spool);
-	else
-		r = a->spool.failed ? -EIO : 0;
-	if (!r)
-		r = stamp_of(a->spool.fd, ret);
-	if (!r)
-		r = stamp_at(a->in->spool.fd, a->spool.name, &entry);
-	if (r)
-		return r == -ENOENT ? -ESTALE : r;
-	return stamp_same(ret, &entry) ? 0 : -ESTALE;
-}
-
-/*
- * Remembers the file for later changes, unless somebody was faster: what they
- * did between the rename and now must not count as ours.
- */
-static void remember(
-    struct arrival *a, const struct stamp *before, const char *name)
-{
-	struct delivered_file d;
-
-	if (stamp_of(a->spool.fd, &d.stamp) || before->size != d.stamp.size ||
-	    !stamp_time_equal(&before->mtime, &d.stamp.mtime))
-		return;
-	memcpy(d.sender, a->sender, sizeof(d.sender));
-	memcpy(d.id, a->id, sizeof(d.id));
-	memcpy(d.parent, a->parent, sizeof(d.parent));
-	snprintf(d.name, sizeof(d.name), "%s", name);
-	delivered_add(a->in->delivered, &d);
-}
-
-/*
- * The order is the promise: the bytes are durable before they have a name, and
- * the name is durable before anybody is told. Where the name cannot be made
- * durable it is taken back, as an error must not leave something visible; what
- * the disk itself keeps of the rename is then unknown, so after a power cut a
- * whole file may still stand there that the sender believes failed. Never a
- * partial one, and never the other way round.
- */
-static int publish(struct arrival *a, int dir, bool top,
-    char ret_name[WIRE_NAME_MAX + 1], uint64_t *ret_size)
-{
-	struct inbox *in = a->in;
-	char name[WIRE_NAME_MAX + 1];
-	struct stamp before;
-	int r;
-
-	r = prepare(a, &before);
-	if (r)
-		return r;
-	r = publish_file(in->spool.fd, a->spool.name, dir, top, a->name, name);
-	if (r)
-		return r == -ENOENT ? -ESTALE : r; /* dir was removed */
-	if (in->config.durable && fsync(dir)) {
-		r = -errno;
-		(void)publish_undo(
-		    dir, name, &before, in->spool.fd, a->spool.name);
-		return r;
-	}
-	remember(a, &before, name);
-	memcpy(ret_name, name, sizeof(name));
-	*ret_size = before.size;
-	return 0;
-}
-
-static int arrival_commit(struct sink_file *f, char ret_name[WIRE_NAME_MAX + 1])
-{
-	struct arrival *a = arrival_of(f);
-	struct inbox *in = a->in;
-	char path[PATH_MAX + WIRE_NAME_MAX + 2];
-	uint64_t size = 0;
-	size_t len;
-	int dir, r;
-
-	if (a->spool.failed)
-		return -EIO;
-	r = check_place(in);
-	if (r)
-		goto fail;
-	r = folders_open(in->folders, a->sender, a->parent, &dir, path);
-	if (r) {
-		r = r == -ENOENT ? -ESTALE : r;
-		goto fail;
-	}
-	r = publish(a, dir, !*path, ret_name, &size);
-	close(dir);
-	if (r)
-		goto fail;
-	if (in->config.arrived) {
-		len = strlen(path);
-		snprintf(path + len, sizeof(path) - len, "%s%s", len ? "/" : "",
-		    ret_name);
-		in->config.arrived(in->config.ctx, path, a->peer, size);
-	}
-	return in->config.durable ? 0 : SINK_RECEIVED;
-fail:
-	a->spool.failed = true;
-	return r;
-}
-
-static void arrival_abort(struct sink_file *f)
-{
-	if (!f)
-		return;
-	spool_drop(&arrival_of(f)->spool);
-	free(arrival_of(f));
-}
-
-static void arrival_close(struct sink_file *f)
-{
-	spool_close(&arrival_of(f)->spool);
-	free(arrival_of(f));
-}
-
-static int make_folder(
-    struct sink *s, const struct sink_offer *from, const struct wire_mkdir *m)
-{
-	struct inbox *in = inbox_of(s);
-	int r = check_place(in);
-
-	return r ? r
-		 : folders_make(
-		       in->folders, from->sender, m, in->config.durable);
-}
-
-static int patch(struct sink *s, const uint8_t sender[IDENTITY_KEY_BYTES],
-    const uint8_t id[WIRE_ID_BYTES], const struct wire_meta *m)
-{
-	struct inbox *in = inbox_of(s);
-
-	return patch_apply(
-	    in->folders, in->delivered, in->config.durable, sender, id, m);
+	held_watch_tick(inbox_of(s), here, ctx);
 }
 
 static int space(struct sink *s, struct sink_space *ret)
@@ -349,13 +88,16 @@ static const struct sink_ops ops = {
 	.truncate = arrival_truncate,
 	.reserve = arrival_reserve,
 	.set_meta = arrival_set_meta,
+	.set_xattr = arrival_set_xattr,
+	.move = arrival_move,
+	.read = arrival_read,
 	.size = arrival_size,
 	.checkpoint = arrival_checkpoint,
 	.commit = arrival_commit,
 	.abort = arrival_abort,
 	.close = arrival_close,
-	.mkdir = make_folder,
-	.patch = patch,
+	.request = requests_handle,
+	.tick = tick,
 	.space = space,
 };
 
@@ -413,6 +155,21 @@ static int make_path(const char *path)
 	}
 }
 
+static int make_parts(struct inbox *in)
+{
+	int r = folders_new(in->fd, FOLDERS_MAX, &in->folders);
+
+	if (!r)
+		folders_tell(in->folders, in->config.made, in->config.ctx);
+	if (!r)
+		r = links_new(in->folders, in->spool.fd, LINKS_MAX, &in->links);
+	if (!r)
+		r = delivered_new(DELIVERED_MAX, &in->delivered);
+	if (!r)
+		r = held_watch_new(HELD_PATIENCE_MS, &in->watch);
+	return r;
+}
+
 int inbox_open(
     const char *path, const struct inbox_config *config, struct inbox **ret)
 {
@@ -436,14 +193,14 @@ int inbox_open(
 		r = -errno;
 		goto free_inbox;
 	}
-	r = check_place(in);
+	r = inbox_check_place(in);
 	if (!r)
 		r = spool_open(
 		    in->fd, INBOX_SPOOL_NAME, config->durable, &in->spool);
 	if (!r)
-		r = folders_new(in->fd, FOLDERS_MAX, &in->folders);
+		r = make_parts(in);
 	if (!r)
-		r = delivered_new(DELIVERED_MAX, &in->delivered);
+		r = held_open(in);
 	if (r)
 		goto free_inbox;
 	*ret = in;
@@ -457,7 +214,9 @@ void inbox_close(struct inbox *in)
 {
 	if (!in)
 		return;
+	held_watch_free(in->watch);
 	delivered_free(in->delivered);
+	links_free(in->links);
 	folders_free(in->folders);
 	spool_fini(&in->spool);
 	if (in->fd >= 0)

@@ -1,7 +1,9 @@
 /*
  * The inbox on disk: the sink of net/sink.h over a real directory. Spool files
  * live in SPOOL_NAME (0700) inside it, on the same file system, and reach a
- * visible name only by one renameat2(RENAME_NOREPLACE) in the commit.
+ * visible name only by one renameat2(2) that replaces nothing but what its
+ * sender has sent before and nobody has touched since. Held ones stay there,
+ * whole, until they are shown.
  *
  * Everything is resolved beneath the directory's descriptor with openat2 and
  * never through a link. Any thread, as net/sink.h says.
@@ -24,13 +26,16 @@ typedef void inbox_arrived(
 struct inbox_config {
 	bool durable;           /* false: --ack received, no fsyncs */
 	inbox_arrived *arrived; /* or NULL */
+	/* A directory was made; the same. Or NULL. */
+	void (*made)(void *ctx, const char *path);
 	void *ctx;
 };
 
 /*
  * Opens path as the inbox: makes it (0700) and its spool if missing, takes an
- * exclusive lock on the spool (flock; -EBUSY: another gtfs has it), removes
- * orphan spool files of a former life. config is copied. Returns 0 or -errno.
+ * exclusive lock on the spool (flock; -EBUSY: another gtfs has it), shows
+ * what a former life held (arrived is called for it), removes its orphan spool
+ * files. config is copied. Returns 0 or -errno.
  */
 int inbox_open(
     const char *path, const struct inbox_config *config, struct inbox **ret);

@@ -9,23 +9,40 @@
  *       records, show, json)
  *     main, home, daemon     start and end
  *     session, ops           the FUSE session; which operation goes where
- *     node, tree, tree_dir   names and attributes outside inbox/
- *     outbox, parked,        files under peers/<name>/, requests that wait,
- *       commit, procs          the commit rule and what /proc says for it
+ *     node, tree and tree_*  names and attributes outside inbox/, renames that
+ *       renaming, deadline     wait for the peer
+ *     outbox, outbox_open,   files under peers/<name>/, requests that wait,
+ *       parked, version,       which transfer a file has now, the commit rule
+ *       commit, procs*,        and what /proc says for it, names of files that
+ *       inuse, unshown,        are shown later, what a program copies from
+ *       source
  *     ctl_files, ctl,        .gtfs/
  *       events, report
  *     view and view_*        inbox/ in the mount
- *     inbox, spool, publish, the receiving side's disk (net/sink.h)
- *       folders, delivered,
- *       patch, meta, stamp,
- *       provenance, beneath
+ *     helper, announce       arrivals as events for inotify
+ *
+ * and the receiving side's disk (net/sink.h):
+ *
+ *     inbox, arrival and     what puts the parts together; one file on its way
+ *       arrival_commit         in
+ *     spool, spool_range     bytes that nobody sees yet
+ *     publish, place, twin   names in the inbox, and what may stand there
+ *     delivered, reach,      what has arrived, and what its sender asks about
+ *       deliveries*            it later
+ *     held, held_open,       what is durable and not shown yet
+ *       held_watch
+ *     requests, folders*,    directories and links
+ *       links, link*
+ *     meta, stamp,           modes and times, what a file was, who sent it,
+ *       provenance, beneath    openat2(2)
  *
  * Threads: "fuse" (SESSION_WORKERS of them) answer the kernel; "view-slow" its
- * flushes in inbox/; "watch" looks after callers that wait to be told, or die,
- * while they are stopped; "link" one a connection to a peer; "in" one a
- * connection from a peer; "listen", "probe", "discovery", "keeper" in net. The
- * main thread waits for a signal, for `gtfs stop`, or for the mount to be taken
- * away.
+ * flushes in inbox/; "unshown" shows what is held; "deadline" ends renames that
+ * wait; "inbox" (in net) ticks the receiving side; "watch" looks after callers
+ * that wait to be told, or die, while they are stopped; "link" one a connection
+ * to a peer; "in" one a connection from a peer; "listen", "probe", "discovery",
+ * "keeper" in net. The main thread waits for a signal, for `gtfs stop`, or for
+ * the mount to be taken away.
  */
 #include <errno.h>
 #include <locale.h>
@@ -35,6 +52,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "announce.h"
 #include "command.h"
 #include "commit.h"
 #include "complain.h"
@@ -47,6 +65,7 @@
 #include "report.h"
 #include "session.h"
 #include "tree.h"
+#include "unshown.h"
 
 /* Everything that one run holds, for run and tear_down. */
 struct gtfs {
@@ -64,6 +83,7 @@ static int set_up_mount(struct gtfs *g)
 	struct inbox_config inbox = {
 		.durable = g->options.durable,
 		.arrived = report_arrival,
+		.made = report_directory,
 		.ctx = m,
 	};
 	int r;
@@ -75,8 +95,9 @@ static int set_up_mount(struct gtfs *g)
 	m->pollers = pollers_new();
 	m->watch = parked_watch_new();
 	m->events = events_new(ctl_files_events_grew, m);
-	if (!m->nodes || !m->pollers || !m->watch || !m->events ||
-	    tree_init(m)) {
+	m->announce = announce_new(&m->helper);
+	if (!m->announce || !m->nodes || !m->pollers || !m->watch ||
+	    !m->events || tree_init(m)) {
 		complain("not enough memory");
 		return -ENOMEM;
 	}
@@ -133,14 +154,20 @@ static void set_up_ctl(struct gtfs *g)
 static int set_up(struct gtfs *g)
 {
 	const struct options *o = &g->options;
-	int r = home_open(o, &g->home);
+	int r = helper_start(&g->mount.helper, o->mountpoint);
 
+	if (r)
+		log_warning("no events for inotify: %s", strerror(-r));
+	r = home_open(o, &g->home);
 	if (!r)
 		r = set_up_mount(g);
 	if (!r)
 		r = set_up_network(g);
 	if (r)
 		return r;
+	g->mount.unshown = unshown_new(&g->mount);
+	if (!g->mount.unshown)
+		return -ENOMEM;
 	set_up_ctl(g);
 	r = session_prepare(o->mountpoint);
 	if (r) {
@@ -177,7 +204,7 @@ static int run(struct gtfs *g)
 		return r;
 	}
 	daemon_ready(&g->daemon);
-	daemon_wait(&g->daemon, g->mount.network, o->patience_s, o->mountpoint);
+	daemon_wait(&g->daemon, &g->mount, o->patience_s, o->mountpoint);
 	return 0;
 }
 
@@ -185,17 +212,21 @@ static void tear_down(struct gtfs *g)
 {
 	struct mount *m = &g->mount;
 
+	unshown_stop(m->unshown);
 	if (m->network)
 		network_stop(m->network);
 	if (g->session)
 		session_stop(g->session);
 	view_free(m->view);
 	session_end(g->session);
+	helper_stop(&m->helper);
 	if (m->nodes)
 		commit_release_all(m);
+	unshown_free(m->unshown);
 	nodes_free(m->nodes);
 	network_free(m->network);
 	inbox_close(m->inbox);
+	announce_free(m->announce);
 	events_free(m->events);
 	pollers_free(m->pollers);
 	parked_watch_free(m->watch);
@@ -206,7 +237,9 @@ static void tear_down(struct gtfs *g)
 
 int main(int argc, char **argv)
 {
-	struct gtfs g = { .home = HOME_INIT, .daemon = DAEMON_INIT };
+	struct gtfs g = { .home = HOME_INIT,
+		.daemon = DAEMON_INIT,
+		.mount.helper = HELPER_INIT };
 	int r;
 
 	if (daemon_standard_files())

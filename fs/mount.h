@@ -9,6 +9,7 @@
 
 #include "ctl.h"
 #include "events.h"
+#include "helper.h"
 #include "inbox.h"
 #include "network.h"
 #include "node.h"
@@ -27,8 +28,11 @@ struct mount {
 	dev_t dev;                    /* of the mount; 0 before it is there */
 	uid_t uid;
 	gid_t gid;
-	struct pollers *pollers;           /* fs/ctl_files.c */
-	struct parked_watch *watch;        /* fs/parked.c */
+	struct pollers *pollers;    /* fs/ctl_files.c */
+	struct parked_watch *watch; /* fs/parked.c */
+	struct unshown *unshown;    /* fs/unshown.c */
+	struct helper helper;
+	struct announce *announce;         /* fs/announce.c */
 	LIST_HEAD(, open_file) open_files; /* under the nodes' lock */
 };
 

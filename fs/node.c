@@ -1,24 +1,37 @@
 /*
- * The table of nodes: two hashes, by id and by (parent, name), and the list of
- * delivered files by age. Any thread, under the table's lock.
+ * The table of nodes: two hashes, by id and by (parent, name), and two lists by
+ * age, of what was delivered and of directories. Any thread, under the table's
+ * lock.
  */
 #include "node.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { BUCKETS = 8192 };
+#include "deadline.h"
+
+enum {
+	BUCKETS = 8192,
+	/* Directories in use that one new directory may find in its way. */
+	DIRS_LOOKED_AT = 64,
+};
 
 LIST_HEAD(bucket, node);
+
+struct age_list {
+	TAILQ_HEAD(, node) list; /* the oldest first */
+	unsigned n;
+};
 
 struct nodes {
 	struct mutex lock;
 	struct bucket by_id[BUCKETS];
 	struct bucket by_name[BUCKETS];
-	TAILQ_HEAD(, node) sent;
-	unsigned n_sent;
+	struct age_list sent, dirs;
+	struct deadlines *deadlines;
 	uint64_t next_id;
 };
 
@@ -42,8 +55,14 @@ struct nodes *nodes_new(void)
 
 	if (!t)
 		return NULL;
+	t->deadlines = deadlines_new();
+	if (!t->deadlines) {
+		free(t);
+		return NULL;
+	}
 	mutex_init(&t->lock);
-	TAILQ_INIT(&t->sent);
+	TAILQ_INIT(&t->sent.list);
+	TAILQ_INIT(&t->dirs.list);
 	t->next_id = NODE_ID_FIRST;
 	return t;
 }
@@ -51,6 +70,11 @@ struct nodes *nodes_new(void)
 struct mutex *nodes_mutex(struct nodes *t)
 {
 	return &t->lock;
+}
+
+struct deadlines *nodes_deadlines(struct nodes *t)
+{
+	return t->deadlines;
 }
 
 struct node *node_by_id_locked(struct nodes *t, uint64_t id)
@@ -74,15 +98,127 @@ struct node *node_child_locked(
 	return NULL;
 }
 
+/* --- ages ------------------------------------------------------------------
+ */
+
+static struct age_list *age_list_of(struct nodes *t, const struct node *n)
+{
+	return n->kind == NODE_DIR ? &t->dirs : &t->sent;
+}
+
+static void age_join_locked(struct nodes *t, struct node *n)
+{
+	struct age_list *l = age_list_of(t, n);
+
+	TAILQ_INSERT_TAIL(&l->list, n, aged);
+	l->n++;
+	n->in_aged = true;
+}
+
+static void age_leave_locked(struct nodes *t, struct node *n)
+{
+	struct age_list *l = age_list_of(t, n);
+
+	if (!n->in_aged)
+		return;
+	TAILQ_REMOVE(&l->list, n, aged);
+	l->n--;
+	n->in_aged = false;
+}
+
+/* The oldest becomes the youngest: it cannot leave now. */
+static void age_keep_oldest_locked(struct nodes *t, struct age_list *l)
+{
+	struct node *n = TAILQ_FIRST(&l->list);
+
+	age_leave_locked(t, n);
+	age_join_locked(t, n);
+}
+
+/* Nothing is known of it here any more; at the peer it stays. */
+static void forget_locked(struct nodes *t, struct node *n)
+{
+	struct node *dir = n->parent;
+	struct timespec mtime = dir->mtime;
+
+	node_ref_locked(dir, 1);
+	node_unlist_locked(t, n);
+	dir->mtime = mtime;
+	node_unref_locked(t, dir, 1);
+}
+
+/*
+ * The kernel drops a name as soon as nothing uses it (it may not remember any:
+ * tree_entry_locked), so a directory with one reference, its place in the
+ * tree, is neither open nor anybody's working directory, and has no entries.
+ */
+static void age_dirs_locked(struct nodes *t)
+{
+	unsigned i;
+
+	for (i = 0; t->dirs.n > NODE_DIRS_MAX && i < DIRS_LOOKED_AT; i++) {
+		struct node *oldest = TAILQ_FIRST(&t->dirs.list);
+
+		if (oldest->refs == 1)
+			forget_locked(t, oldest);
+		else
+			age_keep_oldest_locked(t, &t->dirs);
+	}
+}
+
+/* Held files are few, and show themselves soon. */
+static void age_sent_locked(struct nodes *t)
+{
+	unsigned i, n = t->sent.n;
+
+	for (i = 0; t->sent.n > NODE_SENT_MAX && i < n; i++) {
+		struct node *oldest = TAILQ_FIRST(&t->sent.list);
+
+		if (oldest->held)
+			age_keep_oldest_locked(t, &t->sent);
+		else
+			forget_locked(t, oldest);
+	}
+}
+
+/* --- lives -----------------------------------------------------------------
+ */
+
+static void touch(struct node *dir)
+{
+	clock_gettime(CLOCK_REALTIME, &dir->mtime);
+}
+
+/* name is taken. */
+static void list_locked(
+    struct nodes *t, struct node *n, struct node *dir, char *name)
+{
+	n->name = name;
+	n->parent = dir;
+	dir->refs++;
+	touch(dir);
+	LIST_INSERT_HEAD(&dir->children, n, sibling);
+	LIST_INSERT_HEAD(&t->by_name[name_bucket(dir->id, name)], n, by_name);
+}
+
+static void leave_parent_locked(struct nodes *t, struct node *n)
+{
+	struct node *dir = n->parent;
+
+	LIST_REMOVE(n, sibling);
+	LIST_REMOVE(n, by_name);
+	n->parent = NULL;
+	touch(dir);
+	node_unref_locked(t, dir, 1);
+}
+
 struct node *node_add_locked(struct nodes *t, struct node *dir,
     enum node_kind kind, const char *name, mode_t mode, uint64_t id)
 {
 	struct node *n = calloc(1, sizeof(*n));
+	char *copy = n ? strdup(name) : NULL;
 
-	if (!n)
-		return NULL;
-	n->name = strdup(name);
-	if (!n->name) {
+	if (!copy) {
 		free(n);
 		return NULL;
 	}
@@ -92,16 +228,18 @@ struct node *node_add_locked(struct nodes *t, struct node *dir,
 	n->refs = 1; /* being listed */
 	n->listed = true;
 	LIST_INIT(&n->children);
-	clock_gettime(CLOCK_REALTIME, &n->mtime);
+	touch(n);
 	n->atime = n->mtime;
 	LIST_INSERT_HEAD(&t->by_id[id_bucket(n->id)], n, by_id);
-	if (dir) {
-		n->parent = dir;
-		dir->refs++;
-		dir->mtime = n->mtime;
-		LIST_INSERT_HEAD(&dir->children, n, sibling);
-		LIST_INSERT_HEAD(
-		    &t->by_name[name_bucket(dir->id, name)], n, by_name);
+	if (dir)
+		list_locked(t, n, dir, copy);
+	else
+		n->name = copy;
+	if (kind == NODE_DIR) {
+		age_join_locked(t, n);
+		node_ref_locked(n, 1); /* it is not the one to leave */
+		age_dirs_locked(t);
+		node_unref_locked(t, n, 1);
 	}
 	return n;
 }
@@ -113,11 +251,12 @@ void node_ref_locked(struct node *n, unsigned count)
 
 static void destroy_locked(struct nodes *t, struct node *n)
 {
-	assert(!n->listed && LIST_EMPTY(&n->children) && !n->in_sent);
+	assert(!n->listed && LIST_EMPTY(&n->children) && !n->in_aged);
 	LIST_REMOVE(n, by_id);
 	outgoing_put(n->out);
 	outdir_put(n->outdir);
 	peer_put(n->peer);
+	free(n->target);
 	free(n->name);
 	free(n);
 }
@@ -130,28 +269,12 @@ void node_unref_locked(struct nodes *t, struct node *n, uint64_t count)
 		destroy_locked(t, n);
 }
 
-static void leave_sent_locked(struct nodes *t, struct node *n)
-{
-	if (!n->in_sent)
-		return;
-	TAILQ_REMOVE(&t->sent, n, sent);
-	t->n_sent--;
-	n->in_sent = false;
-}
-
 static void unlist_one_locked(struct nodes *t, struct node *n)
 {
-	struct node *dir = n->parent;
-
-	leave_sent_locked(t, n);
+	age_leave_locked(t, n);
 	n->listed = false;
-	n->parent = NULL;
-	if (dir) {
-		LIST_REMOVE(n, sibling);
-		LIST_REMOVE(n, by_name);
-		clock_gettime(CLOCK_REALTIME, &dir->mtime);
-		node_unref_locked(t, dir, 1);
-	}
+	if (n->parent)
+		leave_parent_locked(t, n);
 	node_unref_locked(t, n, 1);
 }
 
@@ -172,21 +295,32 @@ void node_unlist_locked(struct nodes *t, struct node *n)
 	} while (!last);
 }
 
+int node_move_locked(
+    struct nodes *t, struct node *n, struct node *dir, const char *name)
+{
+	char *copy = strdup(name), *old = n->name;
+
+	assert(n->listed && !node_child_locked(t, dir, name));
+	if (!copy)
+		return -ENOMEM;
+	leave_parent_locked(t, n);
+	list_locked(t, n, dir, copy);
+	free(old);
+	return 0;
+}
+
 void node_begun_locked(struct nodes *t, struct node *n)
 {
-	leave_sent_locked(t, n);
+	age_leave_locked(t, n);
 	n->delivered = false;
 }
 
 void node_delivered_locked(struct nodes *t, struct node *n)
 {
-	if (!n->listed || n->in_sent)
+	if (!n->listed || n->in_aged)
 		return;
-	TAILQ_INSERT_TAIL(&t->sent, n, sent);
-	n->in_sent = true;
-	t->n_sent++;
-	while (t->n_sent > NODE_SENT_MAX)
-		node_unlist_locked(t, TAILQ_FIRST(&t->sent));
+	age_join_locked(t, n);
+	age_sent_locked(t);
 }
 
 void nodes_free(struct nodes *t)
@@ -196,6 +330,7 @@ void nodes_free(struct nodes *t)
 
 	if (!t)
 		return;
+	deadlines_free(t->deadlines);
 	/* The kernel is gone: what it still knew is known by nobody. */
 	for (i = 0; i < BUCKETS; i++)
 		while ((n = LIST_FIRST(&t->by_id[i]))) {

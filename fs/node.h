@@ -18,6 +18,8 @@
 
 #include "outgoing.h"
 #include "peers.h"
+#include "procs.h"
+#include "request.h"
 #include "sync.h"
 
 enum node_kind {
@@ -28,6 +30,7 @@ enum node_kind {
 	NODE_PEER,     /* peers/<name> */
 	NODE_DIR,      /* a directory that was sent */
 	NODE_FILE,     /* a file that was or is being sent */
+	NODE_LINK,     /* a symbolic link that was sent */
 };
 
 /* The well-known node ids. */
@@ -42,8 +45,13 @@ enum {
 /* Inode numbers of these nodes, so that none is one of the backing's. */
 #define NODE_INO(id) ((UINT64_C(1) << 48) | (id))
 
-/* How many delivered files stay listed; the oldest leave first. */
+/* How many delivered files and links stay listed; the oldest leave first. */
 #define NODE_SENT_MAX 16384
+/*
+ * How many directories: beyond that the oldest of those that are empty here
+ * and that no program uses are forgotten (as many as a receiver remembers).
+ */
+#define NODE_DIRS_MAX 32768
 
 struct node {
 	uint64_t id;
@@ -54,8 +62,9 @@ struct node {
 	LIST_HEAD(, node) children;
 	LIST_ENTRY(node) sibling;
 	LIST_ENTRY(node) by_id, by_name;
-	TAILQ_ENTRY(node) sent; /* NODE_FILE, delivered: by age */
-	bool listed, in_sent;
+	/* By age: NODE_FILE and NODE_LINK, delivered; every NODE_DIR. */
+	TAILQ_ENTRY(node) aged;
+	bool listed, in_aged;
 
 	mode_t mode;
 	struct timespec mtime, atime;
@@ -66,15 +75,32 @@ struct node {
 	uint64_t serial;       /* NODE_PEER: of the peer's entry */
 	struct outdir *outdir; /* NODE_DIR */
 	struct outgoing *out;  /* NODE_FILE: the transfer, while it matters */
-	uint8_t out_id[WIRE_ID_BYTES]; /* of the last published one */
-	bool delivered;
+	/* NODE_FILE: of the version that was committed last; NODE_LINK. */
+	uint8_t out_id[WIRE_ID_BYTES];
+	bool delivered; /* there is such a version */
+	bool held;      /* ... and the peer does not show it yet */
+	/*
+	 * Who committed it (made it: NODE_DIR, NODE_LINK), and when (now_ms()),
+	 * for unlink's five seconds. Who renames a file to a name that is in
+	 * use counts as its writer from then on: its end shows the file.
+	 */
+	struct procs_id writer;
+	int64_t committed_ms;
+	/* Who wanted to read what was delivered, and was refused; when. */
+	struct procs_id denied;
+	int64_t denied_ms;
+	char *target; /* NODE_LINK */
 };
 
+struct deadlines; /* fs/deadline.h */
 struct nodes;
 
 struct nodes *nodes_new(void);
+/* When nothing waits for a deadline any more. */
 void nodes_free(struct nodes *t);
 struct mutex *nodes_mutex(struct nodes *t);
+/* For requests that wait until a node has changed. */
+struct deadlines *nodes_deadlines(struct nodes *t);
 
 /* By id; NULL: forgotten. Without taking a reference. */
 struct node *node_by_id_locked(struct nodes *t, uint64_t id);
@@ -82,7 +108,8 @@ struct node *node_child_locked(
     struct nodes *t, const struct node *dir, const char *name);
 
 /*
- * A new node listed in dir. id 0 takes the next one. NULL: out of memory.
+ * A new node listed in dir, whose mtime is now. id 0 takes the next one. Beyond
+ * NODE_DIRS_MAX a directory makes an old one leave. NULL: out of memory.
  */
 struct node *node_add_locked(struct nodes *t, struct node *dir,
     enum node_kind kind, const char *name, mode_t mode, uint64_t id);
@@ -91,13 +118,21 @@ void node_ref_locked(struct node *n, unsigned count);
 /* Frees the node with its last reference. */
 void node_unref_locked(struct nodes *t, struct node *n, uint64_t count);
 
-/* Takes it (and all below it) out of its directory; it lives while it is held.
- */
+/* Takes it (and all below it) out of its directory, whose mtime is now; it
+ * lives while it is held. */
 void node_unlist_locked(struct nodes *t, struct node *n);
+
+/* Another place or name for a listed node, which must be free, and neither
+ * itself nor below it; both directories' mtimes are now. 0 or -ENOMEM. */
+int node_move_locked(
+    struct nodes *t, struct node *n, struct node *dir, const char *name);
 
 /* A new transfer for it begins: it is none of the delivered ones now. */
 void node_begun_locked(struct nodes *t, struct node *n);
-/* Delivered: the oldest entries beyond the limit are forgotten. */
+/*
+ * Delivered: the oldest entries beyond NODE_SENT_MAX are forgotten, but none
+ * that is held. Nothing has changed at the peer: mtimes stay.
+ */
 void node_delivered_locked(struct nodes *t, struct node *n);
 
 #endif

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <poll.h>
 
+#include "announce.h"
 #include "ctl_files.h"
 #include "outbox.h"
 #include "tree.h"
@@ -41,7 +42,9 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct mount *m = mount_of(req);
 
-	if (view_owns(parent))
+	if (announce_owns(m->announce, req))
+		announce_lookup(m, req, parent, name);
+	else if (view_owns(parent))
 		view_lookup(m->view, req, parent, name);
 	else
 		tree_lookup(m, req, parent, name);
@@ -87,18 +90,23 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr,
 {
 	struct mount *m = mount_of(req);
 
-	if (view_owns(ino))
+	if (view_owns(ino)) {
 		view_setattr(m->view, req, ino, attr, to_set, fi);
-	else
-		tree_setattr(m, req, ino, attr, to_set);
+		return;
+	}
+	if (fi && to_set & FUSE_SET_ATTR_SIZE && !is_ctl(ino))
+		outbox_note_truncate(fi);
+	tree_setattr(m, req, ino, attr, to_set);
 }
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
+	struct mount *m = mount_of(req);
+
 	if (view_owns(ino))
-		view_readlink(mount_of(req)->view, req, ino);
+		view_readlink(m->view, req, ino);
 	else
-		fuse_reply_err(req, EINVAL);
+		tree_readlink(m, req, ino);
 }
 
 static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name,
@@ -115,7 +123,9 @@ static void op_mkdir(
 {
 	struct mount *m = mount_of(req);
 
-	if (view_owns(parent))
+	if (announce_owns(m->announce, req))
+		announce_mkdir(m, req, parent, name);
+	else if (view_owns(parent))
 		view_mkdir(m->view, req, parent, name, mode);
 	else
 		tree_mkdir(m, req, parent, name, mode);
@@ -144,22 +154,28 @@ static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 static void op_symlink(
     fuse_req_t req, const char *link, fuse_ino_t parent, const char *name)
 {
+	struct mount *m = mount_of(req);
+
 	if (view_owns(parent))
-		view_symlink(mount_of(req)->view, req, link, parent, name);
+		view_symlink(m->view, req, link, parent, name);
 	else
-		fuse_reply_err(req, EPERM);
+		tree_symlink(m, req, link, parent, name);
 }
 
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
     fuse_ino_t newparent, const char *newname, unsigned int flags)
 {
-	if (view_owns(parent) != view_owns(newparent))
+	struct mount *m = mount_of(req);
+
+	if (announce_owns(m->announce, req))
+		announce_rename(m, req, parent, name);
+	else if (view_owns(parent) != view_owns(newparent))
 		fuse_reply_err(req, EXDEV);
 	else if (view_owns(parent))
-		view_rename(mount_of(req)->view, req, parent, name, newparent,
-		    newname, flags);
+		view_rename(
+		    m->view, req, parent, name, newparent, newname, flags);
 	else
-		tree_rename(mount_of(req), req, parent, newparent);
+		tree_rename(m, req, parent, name, newparent, newname, flags);
 }
 
 static void op_link(
@@ -208,7 +224,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 	else if (is_ctl(ino))
 		ctl_files_read(m, req, size, off, fi);
 	else
-		fuse_reply_err(req, EACCES);
+		outbox_read(m, req, size, off, fi);
 }
 
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf,
@@ -290,10 +306,14 @@ static void op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
 static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
     struct fuse_file_info *fi)
 {
+	struct mount *m = mount_of(req);
+
 	if (view_owns(ino))
-		view_lseek(mount_of(req)->view, req, ino, off, whence, fi);
-	else
+		view_lseek(m->view, req, ino, off, whence, fi);
+	else if (is_ctl(ino))
 		fuse_reply_err(req, EINVAL);
+	else
+		outbox_lseek(m, req, off, whence, fi);
 }
 
 static void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
@@ -380,38 +400,43 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 static void op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name,
     const char *value, size_t size, int flags)
 {
+	struct mount *m = mount_of(req);
+
 	if (view_owns(ino))
-		view_setxattr(
-		    mount_of(req)->view, req, ino, name, value, size, flags);
+		view_setxattr(m->view, req, ino, name, value, size, flags);
 	else
-		fuse_reply_err(req, ENOTSUP);
+		tree_setxattr(m, req, ino, name, value, size, flags);
 }
 
 static void op_getxattr(
     fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
+	struct mount *m = mount_of(req);
+
 	if (view_owns(ino))
-		view_getxattr(mount_of(req)->view, req, ino, name, size);
+		view_getxattr(m->view, req, ino, name, size);
 	else
-		fuse_reply_err(req, ENODATA);
+		tree_getxattr(m, req, ino, name, size);
 }
 
 static void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
+	struct mount *m = mount_of(req);
+
 	if (view_owns(ino))
-		view_listxattr(mount_of(req)->view, req, ino, size);
-	else if (size == 0)
-		fuse_reply_xattr(req, 0);
+		view_listxattr(m->view, req, ino, size);
 	else
-		fuse_reply_buf(req, NULL, 0);
+		tree_listxattr(m, req, ino, size);
 }
 
 static void op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
+	struct mount *m = mount_of(req);
+
 	if (view_owns(ino))
-		view_removexattr(mount_of(req)->view, req, ino, name);
+		view_removexattr(m->view, req, ino, name);
 	else
-		fuse_reply_err(req, ENODATA);
+		tree_removexattr(m, req, ino, name);
 }
 
 const struct fuse_lowlevel_ops ops_table = {

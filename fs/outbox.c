@@ -1,179 +1,76 @@
 /*
- * Open files of peers' folders. Runs in FUSE workers, which reply at once or
- * park the request (fs/parked). When a close commits, checkpoints or aborts is
- * decided in fs/commit.c.
+ * Operations on open files of peers' folders. Runs in FUSE workers, which reply
+ * at once or park the request (fs/parked). Which transfer an operation goes to
+ * is decided in fs/version.c; when a close commits, checkpoints or aborts, in
+ * fs/commit.c; files are opened in fs/outbox_open.c.
  */
 #include "outbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
+#include <unistd.h>
 
 #include "commit.h"
 #include "parked.h"
-#include "tree.h"
+#include "source.h"
+#include "version.h"
 
 static struct open_file *from(const struct fuse_file_info *fi)
 {
 	return (struct open_file *)(uintptr_t)fi->fh;
 }
 
-/* An open file of n's transfer, for the process behind req. */
-static struct open_file *open_new_locked(
-    struct mount *m, fuse_req_t req, struct node *n)
+/* The transfer that f belongs to, referenced; NULL: none. */
+static struct outgoing *transfer_of(struct mount *m, struct open_file *f)
 {
-	struct open_file *f = calloc(1, sizeof(*f));
-
-	if (!f)
-		return NULL;
-	f->node = n;
-	f->out = outgoing_get(n->out);
-	f->file.ino = NODE_INO(n->id);
-	f->file.dev = m->dev;
-	f->unknown = procs_identify(fuse_req_ctx(req)->pid, &f->opener) != 0;
-	node_ref_locked(n, 1);
-	LIST_INSERT_HEAD(&m->open_files, f, entry);
-	return f;
-}
-
-static void ready(struct open_file *f, struct fuse_file_info *fi)
-{
-	fi->fh = (uintptr_t)f;
-	fi->direct_io = 1;
-	fi->noflush = 0;
-}
-
-/* What a name in a peer's folder may not be. */
-static int name_error(const struct node *dir, const char *name)
-{
-	if (!dir || !dir->listed)
-		return -ESTALE;
-	if (dir->kind != NODE_PEER && dir->kind != NODE_DIR)
-		return -EPERM;
-	if (dir->kind == NODE_PEER && !strncmp(name, ".Trash", 6))
-		return -EPERM;
-	return strlen(name) > WIRE_NAME_MAX ? -ENAMETOOLONG : 0;
-}
-
-/* A transfer for the name, which n shows from now on. */
-static int begin_locked(struct mount *m, struct node *n)
-{
-	struct node *dir = n->parent;
 	struct outgoing *o;
-	int r;
 
-	if (!dir)
-		return -ENOENT;
-	r = outgoing_new(
-	    n->peer, dir->outdir, n->name, n->mode, WIRE_SIZE_UNKNOWN, &o);
-	if (r)
-		return r;
-	outgoing_put(n->out);
-	n->out = o;
-	node_begun_locked(m->nodes, n);
-	return 0;
-}
-
-void outbox_create(struct mount *m, fuse_req_t req, fuse_ino_t parent,
-    const char *name, mode_t mode, struct fuse_file_info *fi)
-{
-	struct mutex *lock = nodes_mutex(m->nodes);
-	struct fuse_entry_param e;
-	struct open_file *f = NULL;
-	struct node *dir, *n = NULL;
-	int r;
-
-	mutex_lock(lock);
-	dir = node_by_id_locked(m->nodes, parent);
-	r = name_error(dir, name);
-	if (!r && node_child_locked(m->nodes, dir, name))
-		r = -EEXIST;
-	if (!r) {
-		n = node_add_locked(
-		    m->nodes, dir, NODE_FILE, name, mode & 0777, 0);
-		r = n ? 0 : -ENOMEM;
-	}
-	if (!r) {
-		n->peer = peer_get(dir->peer);
-		r = begin_locked(m, n);
-	}
-	if (!r) {
-		f = open_new_locked(m, req, n);
-		r = f ? 0 : -ENOMEM;
-	}
-	if (!r)
-		tree_entry_locked(m, n, &e);
-	else if (n)
-		node_unlist_locked(m->nodes, n);
-	mutex_unlock(lock);
-	if (r) {
-		fuse_reply_err(req, -r);
-		return;
-	}
-	ready(f, fi);
-	if (fuse_reply_create(req, &e, fi) == -ENOENT)
-		commit_release(m, f);
-}
-
-/* May this open go ahead, and does it need a new transfer? */
-static int open_error(const struct node *n, int flags, bool *ret_begin)
-{
-	bool writes = (flags & O_ACCMODE) != O_RDONLY;
-	int r = n->out ? outgoing_error(n->out) : 0;
-	bool flying = n->out && !r && outgoing_uncommitted(n->out);
-
-	if (n->kind != NODE_FILE)
-		return -EISDIR;
-	if (!writes)
-		return -EACCES; /* what was sent is the peer's now */
-	*ret_begin = !flying;
-	/* A new version of what was delivered needs all of it anew. */
-	return flying || (flags & O_TRUNC) ? 0 : -EOPNOTSUPP;
-}
-
-void outbox_open(
-    struct mount *m, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-	struct mutex *lock = nodes_mutex(m->nodes);
-	struct open_file *f = NULL;
-	bool begin = false;
-	struct node *n;
-	int r = -ESTALE;
-
-	mutex_lock(lock);
-	n = node_by_id_locked(m->nodes, ino);
-	if (n)
-		r = open_error(n, fi->flags, &begin);
-	if (!r && !begin && (fi->flags & O_TRUNC)) {
-		r = outgoing_truncate(n->out, 0);
-		/* It is being committed: what comes now is another one. */
-		begin = r == -EOPNOTSUPP;
-		r = begin ? 0 : r;
-	}
-	if (!r && begin)
-		r = begin_locked(m, n);
-	if (!r) {
-		f = open_new_locked(m, req, n);
-		r = f ? 0 : -ENOMEM;
-	}
-	mutex_unlock(lock);
-	if (r) {
-		fuse_reply_err(req, -r);
-		return;
-	}
-	ready(f, fi);
-	if (fuse_reply_open(req, fi) == -ENOENT)
-		commit_release(m, f);
-}
-
-static void touch(struct mount *m, struct node *n)
-{
 	mutex_lock(nodes_mutex(m->nodes));
-	clock_gettime(CLOCK_REALTIME, &n->mtime);
+	o = version_of_locked(f);
+	if (o)
+		outgoing_get(o);
 	mutex_unlock(nodes_mutex(m->nodes));
+	return o;
+}
+
+/*
+ * Parks an operation that changes the file with a transfer that takes it. NULL:
+ * replied. A commit may come between this and the operation, which then gets
+ * -EBUSY and is tried again with the next version.
+ */
+static struct parked *park_change(
+    struct mount *m, fuse_req_t req, enum parked_kind kind, struct open_file *f)
+{
+	struct outgoing *o;
+	struct parked *p;
+	int r = version_writable(m, f, &o);
+
+	if (r) {
+		fuse_reply_err(req, -r);
+		return NULL;
+	}
+	p = parked_new(m, req, kind, f->node, o, 0);
+	outgoing_put(o);
+	return p;
+}
+
+/*
+ * A copy tells nobody how large it will be. Where the file can be found that it
+ * reads from, the peer is asked whether there is room for all of it, so that
+ * ENOSPC comes before the bytes.
+ */
+static void ask_for_room(
+    struct mount *m, const struct parked *p, size_t size, off_t off)
+{
+	uint64_t whole;
+
+	if (off != 0 || size < SOURCE_LEAST || outgoing_size(p->out) != 0 ||
+	    !source_copies_whole(p->tid))
+		return;
+	whole = source_size(p->tid, m->dev, size);
+	if (whole > MOUNT_BLKSIZE)
+		outgoing_reserve(p->out, 0, whole, WIRE_RESERVE_CHECK, NULL);
 }
 
 void outbox_write(struct mount *m, fuse_req_t req, const char *buf, size_t size,
@@ -185,67 +82,159 @@ void outbox_write(struct mount *m, fuse_req_t req, const char *buf, size_t size,
 	int r;
 
 	commit_note_writer(f, fuse_req_ctx(req)->pid);
-	p = parked_new(m, req, PARKED_WRITE, f->out);
-	if (!p)
-		return;
-	touch(m, f->node);
-	r = outgoing_write(
-	    f->out, buf, size, (uint64_t)off, &p->waiter, &taken);
+	for (;;) {
+		p = park_change(m, req, PARKED_WRITE, f);
+		if (!p)
+			return;
+		ask_for_room(m, p, size, off);
+		r = outgoing_write(
+		    p->out, buf, size, (uint64_t)off, &p->waiter, &taken);
+		if (r != -EBUSY)
+			break;
+		parked_drop(p);
+	}
 	parked_settle(p, r, taken);
+}
+
+void outbox_read(struct mount *m, fuse_req_t req, size_t size, off_t off,
+    struct fuse_file_info *fi)
+{
+	struct open_file *f = from(fi);
+	struct outgoing *o = transfer_of(m, f);
+	struct parked *p;
+
+	if (!o) {
+		fuse_reply_err(req, EACCES);
+		return;
+	}
+	if (size > MOUNT_BLKSIZE)
+		size = MOUNT_BLKSIZE;
+	p = parked_new(m, req, PARKED_READ, f->node, o, size);
+	outgoing_put(o);
+	if (p)
+		parked_settle(p,
+		    outgoing_read(
+			p->out, p->buf, size, (uint64_t)off, &p->waiter),
+		    0);
+}
+
+/* As for a file without holes: where they are, only the peer knows. */
+void outbox_lseek(struct mount *m, fuse_req_t req, off_t off, int whence,
+    struct fuse_file_info *fi)
+{
+	struct node *n = from(fi)->node;
+	uint64_t size;
+
+	mutex_lock(nodes_mutex(m->nodes));
+	size = n->out ? outgoing_size(n->out) : n->size;
+	mutex_unlock(nodes_mutex(m->nodes));
+	if (whence != SEEK_DATA && whence != SEEK_HOLE)
+		fuse_reply_err(req, EINVAL);
+	else if (off < 0 || (uint64_t)off >= size)
+		fuse_reply_err(req, ENXIO);
+	else
+		fuse_reply_lseek(req, whence == SEEK_DATA ? off : (off_t)size);
 }
 
 void outbox_flush(struct mount *m, fuse_req_t req, struct fuse_file_info *fi)
 {
 	struct open_file *f = from(fi);
+	struct outgoing *o;
 	struct parked *p;
+	enum commit_action action;
 	int r;
 
-	switch (commit_on_flush(f, fuse_req_ctx(req)->pid, &r)) {
-	case COMMIT_NOTHING: fuse_reply_err(req, -r); return;
-	case COMMIT_ABORT:
-		outgoing_abort(f->out, -ECANCELED);
-		fuse_reply_err(req, ECANCELED);
-		return;
-	case COMMIT_CHECKPOINT:
-		p = parked_new(m, req, PARKED_FLUSH, f->out);
-		if (p)
-			parked_settle(
-			    p, outgoing_checkpoint(f->out, &p->waiter), 0);
-		return;
-	case COMMIT_PUBLISH:
-		p = parked_new(m, req, PARKED_FLUSH, f->out);
-		if (p)
-			parked_settle(
-			    p, outgoing_commit(f->out, &p->waiter), 0);
+	action = commit_on_flush(m, f, fuse_req_ctx(req)->pid, &o, &r);
+	if (action == COMMIT_NOTHING) {
+		fuse_reply_err(req, -r);
 		return;
 	}
+	if (action == COMMIT_ABORT) {
+		outgoing_abort(o, -ECANCELED);
+		outgoing_put(o);
+		fuse_reply_err(req, ECANCELED);
+		return;
+	}
+	p = parked_new(m, req,
+	    action == COMMIT_PUBLISH      ? PARKED_COMMIT
+	    : action == COMMIT_CHECKPOINT ? PARKED_FLUSH
+					  : PARKED_FSYNC,
+	    f->node, o, 0);
+	outgoing_put(o);
+	if (!p)
+		return;
+	if (action == COMMIT_PUBLISH)
+		r = commit_publish(m, f, p->out, &p->waiter);
+	else
+		r = outgoing_checkpoint(p->out, &p->waiter);
+	parked_settle(p, r, 0);
+}
+
+void outbox_note_truncate(const struct fuse_file_info *fi)
+{
+	struct open_file *f = from(fi);
+
+	f->used = true;
+	f->wrote = true;
 }
 
 void outbox_fsync(struct mount *m, fuse_req_t req, struct fuse_file_info *fi)
 {
 	struct open_file *f = from(fi);
-	struct parked *p = parked_new(m, req, PARKED_FSYNC, f->out);
+	struct outgoing *o = transfer_of(m, f);
+	struct parked *p;
 
+	if (!o) {
+		fuse_reply_err(req, 0);
+		return;
+	}
+	p = parked_new(m, req, PARKED_FSYNC, f->node, o, 0);
+	outgoing_put(o);
 	if (p)
-		parked_settle(p, outgoing_checkpoint(f->out, &p->waiter), 0);
+		parked_settle(p, outgoing_checkpoint(p->out, &p->waiter), 0);
+}
+
+/* *ret: what mode of fallocate(2) asks of the peer. False: nothing it can. */
+static bool reserve_of(int mode, enum wire_reserve *ret)
+{
+	switch (mode) {
+	case 0: *ret = WIRE_RESERVE_EXTEND; return true;
+	case FALLOC_FL_KEEP_SIZE: *ret = WIRE_RESERVE_KEEP; return true;
+	case FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
+		*ret = WIRE_RESERVE_PUNCH;
+		return true;
+	case FALLOC_FL_ZERO_RANGE: *ret = WIRE_RESERVE_ZERO; return true;
+	case FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE:
+		*ret = WIRE_RESERVE_ZERO_KEEP;
+		return true;
+	default: return false;
+	}
 }
 
 void outbox_fallocate(struct mount *m, fuse_req_t req, int mode, off_t offset,
     off_t length, struct fuse_file_info *fi)
 {
 	struct open_file *f = from(fi);
+	enum wire_reserve how;
 	struct parked *p;
+	int r;
 
-	if (mode & ~FALLOC_FL_KEEP_SIZE) {
+	if (!reserve_of(mode, &how)) {
 		fuse_reply_err(req, EOPNOTSUPP);
 		return;
 	}
-	p = parked_new(m, req, PARKED_FALLOCATE, f->out);
-	if (p)
-		parked_settle(p,
-		    outgoing_reserve(f->out, (uint64_t)offset, (uint64_t)length,
-			mode & FALLOC_FL_KEEP_SIZE, &p->waiter),
-		    0);
+	f->used = f->wrote = true;
+	for (;;) {
+		p = park_change(m, req, PARKED_FALLOCATE, f);
+		if (!p)
+			return;
+		r = outgoing_reserve(p->out, (uint64_t)offset, (uint64_t)length,
+		    how, &p->waiter);
+		if (r != -EBUSY)
+			break;
+		parked_drop(p);
+	}
+	parked_settle(p, r, 0);
 }
 
 void outbox_release(struct mount *m, fuse_req_t req, struct fuse_file_info *fi)

@@ -1,7 +1,7 @@
 /*
  * Interrupts follow design section 8: an interrupted WRITE is finished from
- * what is held; FSYNC, FLUSH and fallocate go on waiting unless the caller is
- * dying, and then a FLUSH aborts the transfer.
+ * what is held; all others go on waiting unless the caller is dying, and then a
+ * FLUSH of the opener aborts the transfer.
  *
  * libfuse calls on_interrupt with the request's lock held, in a worker; the
  * answer of the link's thread takes the same lock by clearing the function
@@ -16,6 +16,7 @@
 
 #include "procs.h"
 #include "sync.h"
+#include "version.h"
 
 enum { WATCH_INTERVAL_MS = 100 };
 
@@ -30,27 +31,65 @@ struct parked_watch {
 
 static void put(struct parked *p)
 {
+	struct nodes *nodes = p->mount->nodes;
+
 	if (atomic_fetch_sub(&p->refs, 1) != 1)
 		return;
+	mutex_lock(nodes_mutex(nodes));
+	node_unref_locked(nodes, p->node, 1);
+	mutex_unlock(nodes_mutex(nodes));
 	outgoing_put(p->out);
+	free(p->buf);
 	free(p);
 }
 
-/* Answers the kernel; p is the caller's no longer. */
-static void reply(struct parked *p, int64_t result)
+static void unwatch(struct parked *p)
 {
 	mutex_lock(&p->watch->lock);
 	if (p->is_watched)
 		LIST_REMOVE(p, watched);
 	p->is_watched = false;
 	mutex_unlock(&p->watch->lock);
+}
+
+/* Before the program is told: it may rename or remove the file at once. */
+static void settle(struct parked *p)
+{
+	struct mutex *lock = nodes_mutex(p->mount->nodes);
+
+	mutex_lock(lock);
+	version_settle_locked(p->mount, p->node, p->out);
+	mutex_unlock(lock);
+}
+
+/* Answers the kernel; p is the caller's no longer. */
+static void reply(struct parked *p, int64_t result)
+{
+	unwatch(p);
+	if (p->kind == PARKED_COMMIT && result >= 0)
+		settle(p);
 	if (result < 0)
 		fuse_reply_err(p->req, (int)-result);
 	else if (p->kind == PARKED_WRITE)
 		fuse_reply_write(p->req, (size_t)result);
+	else if (p->kind == PARKED_READ)
+		fuse_reply_buf(p->req, p->buf, (size_t)result);
 	else
 		fuse_reply_err(p->req, 0);
 	put(p);
+}
+
+static bool is_openers(const struct parked *p)
+{
+	return p->kind == PARKED_FLUSH || p->kind == PARKED_COMMIT;
+}
+
+/* The end of a wait that had no result; p is the caller's no longer. */
+static void reply_interrupted(struct parked *p, int64_t taken)
+{
+	if (is_openers(p))
+		outgoing_abort(p->out, -ECANCELED);
+	reply(p, p->kind == PARKED_WRITE ? taken : -EINTR);
 }
 
 /* --- the watch -------------------------------------------------------------
@@ -64,9 +103,7 @@ static void give_up(struct parked *p)
 	if (!outgoing_unpark(p->out, &p->waiter, &taken))
 		return;
 	fuse_req_interrupt_func(p->req, NULL, NULL);
-	if (p->kind == PARKED_FLUSH)
-		outgoing_abort(p->out, -ECANCELED);
-	reply(p, p->kind == PARKED_WRITE ? taken : -EINTR);
+	reply_interrupted(p, taken);
 }
 
 /* One whose caller is dying, referenced and no longer watched; or NULL. */
@@ -180,9 +217,7 @@ static void on_interrupt(fuse_req_t req, void *data)
 	}
 	if (!outgoing_unpark(p->out, &p->waiter, &taken))
 		return;
-	if (p->kind == PARKED_FLUSH)
-		outgoing_abort(p->out, -ECANCELED);
-	reply(p, p->kind == PARKED_WRITE ? taken : -EINTR);
+	reply_interrupted(p, taken);
 }
 
 static void done(struct waiter *w, int64_t result)
@@ -194,19 +229,27 @@ static void done(struct waiter *w, int64_t result)
 }
 
 struct parked *parked_new(struct mount *m, fuse_req_t req,
-    enum parked_kind kind, struct outgoing *out)
+    enum parked_kind kind, struct node *n, struct outgoing *out, size_t buf_len)
 {
 	struct parked *p = calloc(1, sizeof(*p));
 
-	if (!p) {
+	if (p && buf_len)
+		p->buf = malloc(buf_len);
+	if (!p || (buf_len && !p->buf)) {
+		free(p);
 		fuse_reply_err(req, ENOMEM);
 		return NULL;
 	}
 	p->waiter.done = done;
 	p->watch = m->watch;
 	atomic_init(&p->refs, 1);
+	p->mount = m;
 	p->req = req;
 	p->kind = kind;
+	p->node = n;
+	mutex_lock(nodes_mutex(m->nodes));
+	node_ref_locked(n, 1);
+	mutex_unlock(nodes_mutex(m->nodes));
 	p->out = outgoing_get(out);
 	p->tid = fuse_req_ctx(req)->pid;
 	fuse_req_interrupt_func(req, on_interrupt, p);
@@ -219,7 +262,14 @@ void parked_settle(struct parked *p, int result, size_t taken)
 		return;
 	fuse_req_interrupt_func(p->req, NULL, NULL);
 	/* Its caller was dying before it could be parked. */
-	if (p->kind == PARKED_FLUSH && result == -EINTR)
+	if (is_openers(p) && result == -EINTR)
 		outgoing_abort(p->out, -ECANCELED);
 	reply(p, result < 0 ? result : (int64_t)taken);
+}
+
+void parked_drop(struct parked *p)
+{
+	fuse_req_interrupt_func(p->req, NULL, NULL);
+	unwatch(p);
+	put(p);
 }

@@ -16,61 +16,56 @@
 #define SIGKILL_BIT (UINT64_C(1) << (SIGKILL - 1))
 
 /*
- * The process of the thread that s is of. A thread alone in its group is its
- * leader, which saves all but the first read for most callers.
+ * Its thread asks for something by itself (it opens, writes, renames), so it is
+ * not in execve(2), and neither is its process.
  */
-static int identify(const struct procs_stat *s, struct procs_id *ret)
+int procs_identify(pid_t tid, struct procs_id *ret)
 {
-	char path[PROCS_PATH_MAX], text[1024];
+	struct procs_status status;
 	struct procs_stat leader;
-	uint64_t tgid;
-	ssize_t n;
-	int r;
 
-	if (s->threads == 1) {
-		*ret = (struct procs_id){ .tgid = s->pid, .start = s->start };
-		return 0;
-	}
-	procs_path(path, s->pid, "status");
-	n = procs_slurp(AT_FDCWD, path, text, sizeof(text));
-	if (n < 0 || procs_text_field(text, (size_t)n, "Tgid:", 10, &tgid) ||
-	    !tgid)
+	if (tid <= 0 || procs_status_read(tid, &status) ||
+	    procs_stat_read(status.tgid, &leader))
 		return -ESRCH;
-	if ((pid_t)tgid == s->pid) {
-		leader = *s;
-	} else {
-		r = procs_stat_read((pid_t)tgid, &leader);
-		if (r)
-			return -ESRCH;
-	}
 	*ret = (struct procs_id){ .tgid = leader.pid, .start = leader.start };
 	return 0;
 }
 
 /*
- * The kernel hides the addresses and the exit code from the same callers as
- * the descriptors (ptrace_may_access), so a code address that shows answers
- * without a further call. An exiting process has no addresses any more.
+ * The kernel hides the exit code from the same callers as the descriptors
+ * (ptrace_may_access).
  */
-static bool is_readable(const struct procs_stat *s, pid_t tgid)
+static bool is_readable(pid_t tgid)
 {
 	char path[PROCS_PATH_MAX];
 
-	if (s->start_code)
-		return s->start_code > 1;
 	procs_path(path, tgid, "fdinfo");
 	return faccessat(AT_FDCWD, path, R_OK | X_OK, AT_EACCESS) == 0;
 }
 
+/*
+ * A close may come from execve(2), which must not wait for us (procs_stat.h);
+ * who still has memory does not end, and all that is known is its number.
+ */
 int procs_caller(pid_t tid, struct procs_caller *ret)
 {
 	struct procs_caller c = { 0 };
-	struct procs_stat s;
+	struct procs_status status;
+	struct procs_stat s, leader;
 
-	if (tid <= 0 || procs_stat_read(tid, &s) || identify(&s, &c.id))
+	if (tid <= 0 || procs_status_read(tid, &status))
 		return -ESRCH;
-	c.readable = is_readable(&s, c.id.tgid);
-	c.exiting = s.flags & PROCS_PF_EXITING;
+	c.id.tgid = status.tgid;
+	c.readable = is_readable(status.tgid);
+	if (!status.memory) {
+		if (procs_stat_read(tid, &s))
+			return -ESRCH;
+		leader = s;
+		if (tid != status.tgid && procs_stat_read(status.tgid, &leader))
+			return -ESRCH;
+		c.id.start = leader.start;
+		c.exiting = s.flags & PROCS_PF_EXITING;
+	}
 	if (c.exiting) {
 		c.killed = s.exit_code & 0x7f;
 		if (!s.exit_code && !c.readable)
@@ -82,31 +77,23 @@ int procs_caller(pid_t tid, struct procs_caller *ret)
 	return 0;
 }
 
-int procs_identify(pid_t tid, struct procs_id *ret)
-{
-	struct procs_stat s;
-
-	if (tid <= 0 || procs_stat_read(tid, &s))
-		return -ESRCH;
-	return identify(&s, ret);
-}
-
 bool procs_same(const struct procs_id *a, const struct procs_id *b)
 {
-	return a->tgid > 0 && a->tgid == b->tgid && a->start == b->start;
+	return a->tgid > 0 && a->tgid == b->tgid &&
+	       (a->start == b->start || !a->start || !b->start);
 }
 
-static bool has_ended(const struct procs_stat *s)
+static bool has_ended(const struct procs_status *s)
 {
-	return s->state == 'Z' || s->state == 'X' || s->state == 'x' ||
-	       (s->flags & PROCS_PF_EXITING);
+	return !s->memory || s->state == 'Z' || s->state == 'X' ||
+	       s->state == 'x';
 }
 
 /* main() may leave by pthread_exit: the leader is a zombie, others work on. */
 static bool any_thread_lives(pid_t tgid)
 {
 	char path[PROCS_PATH_MAX];
-	struct procs_stat s;
+	struct procs_status s;
 	struct procs_dir d;
 	bool alive = false;
 	int tid, r;
@@ -116,22 +103,22 @@ static bool any_thread_lives(pid_t tgid)
 	if (r)
 		return r != -ESRCH;
 	while (!alive && procs_dir_next(&d, &tid))
-		alive = procs_stat_read(tid, &s) == 0 && !has_ended(&s);
+		alive = procs_status_read(tid, &s) == 0 && !has_ended(&s);
 	procs_dir_close(&d);
 	return alive;
 }
 
 bool procs_alive(const struct procs_id *id)
 {
-	struct procs_stat s;
+	struct procs_status s;
 	int r;
 
 	if (id->tgid <= 0)
 		return false;
-	r = procs_stat_read(id->tgid, &s);
+	r = procs_status_read(id->tgid, &s);
 	if (r) /* without a descriptor to spare it is not declared dead */
 		return r != -ESRCH;
-	if (s.start != id->start)
+	if (s.tgid != id->tgid)
 		return false;
 	if (!has_ended(&s))
 		return true;
@@ -140,25 +127,13 @@ bool procs_alive(const struct procs_id *id)
 
 bool procs_dying(pid_t tid)
 {
-	char path[PROCS_PATH_MAX], text[4096];
-	uint64_t pending;
-	struct procs_stat s;
-	ssize_t n;
+	struct procs_status s;
 	int r;
 
 	if (tid <= 0) /* nothing is known, so nothing is to be ended */
 		return false;
-	procs_path(path, tid, "status");
-	n = procs_slurp(AT_FDCWD, path, text, sizeof(text));
-	if (n < 0)
-		return n == -ESRCH;
-	/* SigPnd is of the thread, ShdPnd of its process. */
-	if (!procs_text_field(text, (size_t)n, "SigPnd:", 16, &pending) &&
-	    (pending & SIGKILL_BIT))
-		return true;
-	if (!procs_text_field(text, (size_t)n, "ShdPnd:", 16, &pending) &&
-	    (pending & SIGKILL_BIT))
-		return true;
-	r = procs_stat_read(tid, &s);
-	return r ? r == -ESRCH : has_ended(&s);
+	r = procs_status_read(tid, &s);
+	if (r)
+		return r == -ESRCH;
+	return (s.pending & SIGKILL_BIT) || has_ended(&s);
 }

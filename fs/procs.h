@@ -1,9 +1,9 @@
 /*
  * What /proc says of the process behind a FUSE request: the facts on which the
- * commit rule rests (design section 2). Nothing here blocks for long: /proc
- * files of another process need no lock that a stuck one could hold, and the
- * files read are those that never touch its memory (stat, status, fdinfo,
- * children; not cmdline, environ, maps).
+ * commit rule rests (design section 2). Nothing here blocks for long: of a
+ * process that may be in execve(2) (it closes our file for it, perhaps) only
+ * what needs no lock of it is read: status, fdinfo, children, mountinfo; its
+ * stat only where it cannot be (fs/procs_stat.h).
  *
  * A FUSE request names a thread; a process is its thread group together with
  * its start time, so that a pid used again is not mistaken.
@@ -18,8 +18,9 @@
 #include <sys/types.h>
 
 struct procs_id {
-	pid_t tgid;     /* 0: not known */
-	uint64_t start; /* clock ticks since boot, /proc/PID/stat field 22 */
+	pid_t tgid; /* 0: not known */
+	/* Clock ticks since boot, /proc/PID/stat field 22; 0: not known. */
+	uint64_t start;
 };
 
 struct procs_caller {
@@ -39,11 +40,15 @@ struct procs_caller {
  */
 int procs_caller(pid_t tid, struct procs_caller *ret);
 
-/* Only the id: cheaper, for open and create. 0 or -ESRCH. */
+/*
+ * The id of a caller that is not in execve(2): it opens, writes, renames.
+ * 0 or -ESRCH. (procs_caller gives a caller that lives on no start.)
+ */
 int procs_identify(pid_t tid, struct procs_id *ret);
 
+/* A start that is not known is any. */
 bool procs_same(const struct procs_id *a, const struct procs_id *b);
-/* Is it there, and not a zombie or about to be one? */
+/* Is there a process of this number, and not a zombie or about to be one? */
 bool procs_alive(const struct procs_id *id);
 
 /* A file as descriptors show it: st_ino, and the st_dev of the mount. */
@@ -52,6 +57,7 @@ struct procs_file {
 	dev_t dev;
 };
 
+/* Only descriptors that are open for writing count. */
 struct procs_holders {
 	unsigned own;         /* descriptors in the process itself */
 	unsigned descendants; /* in living descendants */
@@ -69,7 +75,16 @@ struct procs_holders {
 int procs_holders(const struct procs_id *id, const struct procs_file *file,
     struct procs_holders *ret);
 
-/* Is descriptor 1 or 2 of the process this file? (Two files read.) */
+/*
+ * Does a process that is no descendant of id hold the file for writing, because
+ * the one in between has ended? It is a child of init or of another ancestor of
+ * id now; those are looked at, but for the n_but processes and the ancestors
+ * themselves. What may not be looked at does not count.
+ */
+bool procs_orphans(const struct procs_id *id, const struct procs_file *file,
+    const struct procs_id *but, unsigned n_but);
+
+/* Is descriptor 1 or 2 of the process this file? */
 bool procs_is_stdio(const struct procs_id *id, const struct procs_file *file);
 
 /*

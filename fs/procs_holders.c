@@ -12,12 +12,13 @@
  * Needs CONFIG_PROC_CHILDREN (all distributions have it); without it no
  * process has descendants.
  */
-#include "procs.h"
+#include "procs_holders.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -45,10 +46,7 @@ static atomic_flag kept_in_use = ATOMIC_FLAG_INIT;
 static struct kept kept;
 
 struct walk {
-	const struct procs_file *file;
-	/* The last mount asked for: its numbers are unique in the kernel. */
-	uint64_t mnt_id;
-	bool mnt_known, mnt_is_files;
+	struct procs_look look;
 	unsigned threads; /* looked at */
 	unsigned n;
 	pid_t found[WALK_PROCESSES];
@@ -108,7 +106,7 @@ static int mount_find(const char *path, uint64_t mnt_id, dev_t *ret_dev)
  * process in a container shows only the container's mounts, but may have
  * inherited the descriptor: our own list is the second place to look.
  */
-static bool is_files_mount(struct walk *w, pid_t pid, uint64_t mnt_id)
+static bool is_files_mount(struct procs_look *w, pid_t pid, uint64_t mnt_id)
 {
 	char path[PROCS_PATH_MAX];
 	dev_t dev = 0;
@@ -126,17 +124,20 @@ static bool is_files_mount(struct walk *w, pid_t pid, uint64_t mnt_id)
 }
 
 /*
- * 1: what slurp read into text is the fdinfo of the file; 0: it is not, or the
- * descriptor was closed meanwhile; or -errno.
+ * 1: what slurp read into text is the fdinfo of the file, open for writing; 0:
+ * it is not, or the descriptor was closed meanwhile; or -errno. One for reading
+ * alone (tail -f) has no part in what the file will be.
  */
-static int is_file(struct walk *w, pid_t pid, const char *text, ssize_t n)
+static int is_file(struct procs_look *w, pid_t pid, const char *text, ssize_t n)
 {
-	uint64_t ino, mnt_id;
+	uint64_t ino, mnt_id, flags;
 
 	if (n < 0)
 		return n == -ESRCH ? 0 : (int)n;
 	return !procs_text_field(text, (size_t)n, "ino:", 10, &ino) &&
 	       ino == w->file->ino &&
+	       !procs_text_field(text, (size_t)n, "flags:", 8, &flags) &&
+	       (flags & O_ACCMODE) != O_RDONLY &&
 	       !procs_text_field(text, (size_t)n, "mnt_id:", 10, &mnt_id) &&
 	       is_files_mount(w, pid, mnt_id);
 }
@@ -179,12 +180,13 @@ static int kept_open(int *fd, int dirfd, const char *path, int flags)
 static struct kept *kept_take(const struct procs_id *id, struct kept *own)
 {
 	struct kept *k = atomic_flag_test_and_set(&kept_in_use) ? own : &kept;
-	struct procs_stat s;
+	struct procs_status s;
 
-	if (id->tgid > 0 && k == &kept && procs_same(&k->id, id))
+	/* Without its start it may be another one by now. */
+	if (id->tgid > 0 && k == &kept && id->start && procs_same(&k->id, id))
 		return k;
-	if (id->tgid > 0 && procs_stat_read(id->tgid, &s) == 0 &&
-	    s.start == id->start) {
+	if (id->tgid > 0 && procs_status_read(id->tgid, &s) == 0 &&
+	    s.tgid == id->tgid) {
 		if (k == &kept && k->id.tgid)
 			kept_fini(k);
 		kept_init(k, id);
@@ -220,8 +222,8 @@ static ssize_t read_fdinfo(struct kept *k, int dirfd, const char *name,
 /*
  * Adds to *ret_n and *ret_stdio. k: what is kept of pid, or NULL. 0 or -errno.
  */
-static int count_descriptors(
-    struct walk *w, struct kept *k, pid_t pid, unsigned *ret_n, bool *ret_stdio)
+static int count_descriptors(struct procs_look *w, struct kept *k, pid_t pid,
+    unsigned *ret_n, bool *ret_stdio)
 {
 	char path[PROCS_PATH_MAX], text[256]; /* pos, flags, mnt_id, ino, ... */
 	struct procs_dir d = { .fd = k ? k->fdinfo : -1 };
@@ -249,6 +251,13 @@ static int count_descriptors(
 	if (!k)
 		procs_dir_close(&d);
 	return r < 0 ? r : 0;
+}
+
+int procs_look_at(struct procs_look *l, pid_t pid, unsigned *ret_n)
+{
+	bool ignored = false;
+
+	return count_descriptors(l, NULL, pid, ret_n, &ignored);
 }
 
 /* Adds the children of a thread: numbers with a space behind each. */
@@ -326,15 +335,13 @@ int procs_holders(const struct procs_id *id, const struct procs_file *file,
 	struct procs_holders h = { 0 };
 	struct kept own, *k = kept_take(id, &own);
 	struct walk w;
-	bool ignored = false;
 	int r;
 
 	if (!k)
 		return -ESRCH;
-	w.file = file;
-	w.mnt_known = false;
+	w.look = (struct procs_look){ .file = file };
 	w.threads = w.n = 0;
-	r = count_descriptors(&w, k, id->tgid, &h.own, &h.stdio);
+	r = count_descriptors(&w.look, k, id->tgid, &h.own, &h.stdio);
 	if (!r)
 		r = add_children_kept(&w, k);
 	kept_give_back(k);
@@ -343,8 +350,7 @@ int procs_holders(const struct procs_id *id, const struct procs_file *file,
 	/* A descendant that became another user's is not to be looked at, and
 	 * one that has gone holds nothing: both count for nothing. */
 	for (unsigned i = 0; i < w.n; i++) {
-		count_descriptors(
-		    &w, NULL, w.found[i], &h.descendants, &ignored);
+		procs_look_at(&w.look, w.found[i], &h.descendants);
 		add_children(&w, w.found[i]);
 	}
 	*ret = h;
@@ -354,21 +360,27 @@ int procs_holders(const struct procs_id *id, const struct procs_file *file,
 bool procs_is_stdio(const struct procs_id *id, const struct procs_file *file)
 {
 	char path[PROCS_PATH_MAX], text[256];
-	struct procs_stat s;
-	struct walk w;
+	struct procs_look look = { .file = file };
 	bool hit = false;
 	ssize_t n;
 
 	if (id->tgid <= 0)
 		return false;
-	w.file = file;
-	w.mnt_known = false;
 	for (int fd = 1; fd <= 2 && !hit; fd++) {
 		procs_path(path, id->tgid, fd == 1 ? "fdinfo/1" : "fdinfo/2");
 		n = procs_slurp(AT_FDCWD, path, text, sizeof(text));
-		hit = is_file(&w, id->tgid, text, n) > 0;
+		hit = is_file(&look, id->tgid, text, n) > 0;
 	}
-	/* Rarely so: only then is it worth asking whether it is still it. */
-	return hit && procs_stat_read(id->tgid, &s) == 0 &&
-	       s.start == id->start;
+	return hit;
+}
+
+unsigned procs_children(pid_t pid, pid_t *ret, unsigned max)
+{
+	struct walk w = { 0 };
+
+	add_children(&w, pid);
+	if (w.n < max)
+		max = w.n;
+	memcpy(ret, w.found, max * sizeof(*ret));
+	return max;
 }

@@ -115,6 +115,40 @@ int procs_text_field(
 	return 0;
 }
 
+int procs_status_parse(const char *text, size_t len, struct procs_status *ret)
+{
+	struct procs_status s = { 0 };
+	uint64_t tgid, ppid = 0, own = 0, shared = 0, size;
+	const char *state = memmem(text, len, "\nState:\t", 8);
+
+	if (procs_text_field(text, len, "Tgid:", 10, &tgid) || !tgid ||
+	    tgid > INT_MAX || !state || state + 8 >= text + len)
+		return -EBADMSG;
+	s.tgid = (pid_t)tgid;
+	s.state = state[8];
+	(void)procs_text_field(text, len, "PPid:", 10, &ppid);
+	s.ppid = ppid > INT_MAX ? 0 : (pid_t)ppid;
+	s.memory = !procs_text_field(text, len, "VmSize:", 10, &size);
+	(void)procs_text_field(text, len, "Threads:", 10, &s.threads);
+	(void)procs_text_field(text, len, "SigPnd:", 16, &own);
+	(void)procs_text_field(text, len, "ShdPnd:", 16, &shared);
+	s.pending = own | shared;
+	*ret = s;
+	return 0;
+}
+
+int procs_status_read(pid_t pid, struct procs_status *ret)
+{
+	char path[PROCS_PATH_MAX], text[4096];
+	ssize_t n;
+
+	procs_path(path, pid, "status");
+	n = procs_slurp(AT_FDCWD, path, text, sizeof(text));
+	if (n < 0)
+		return (int)n;
+	return procs_status_parse(text, (size_t)n, ret) ? -ESRCH : 0;
+}
+
 /* How /proc says that something has gone differs from file to file. */
 static int gone_or(int error)
 {

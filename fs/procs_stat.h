@@ -32,8 +32,30 @@ struct procs_stat {
  */
 int procs_stat_parse(const char *text, size_t len, struct procs_stat *ret);
 
-/* Of /proc/PID/stat itself. 0 or as procs_slurp. */
+/*
+ * Of /proc/PID/stat itself, of a thread that is not in execve(2): see below.
+ * 0 or as procs_slurp.
+ */
 int procs_stat_read(pid_t pid, struct procs_stat *ret);
+
+/*
+ * Of /proc/PID/status, proc(5): what can be read at any time. A stat (and exe,
+ * wchan, environ) waits for a process that is in execve(2), from when the new
+ * program is in place until its close-on-exec descriptors are closed: where one
+ * of those is ours, it waits for us.
+ */
+struct procs_status {
+	pid_t tgid, ppid;
+	char state;
+	bool memory;      /* false: it is about to end, or has ended */
+	uint64_t threads; /* in its group */
+	uint64_t pending; /* signals, of the thread and of its process */
+};
+
+/* 0, or -EBADMSG. */
+int procs_status_parse(const char *text, size_t len, struct procs_status *ret);
+/* 0 or as procs_slurp. */
+int procs_status_read(pid_t pid, struct procs_status *ret);
 
 /*
  * The number behind `key` at the start of a line ("ino:"), in base 8, 10 or

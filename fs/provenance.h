@@ -6,6 +6,8 @@
 #ifndef PROVENANCE_H
 #define PROVENANCE_H
 
+#include <stdbool.h>
+
 #include "identity.h"
 #include "wire.h"
 
@@ -15,5 +17,11 @@
  */
 void provenance_set(int fd, const uint8_t sender[IDENTITY_KEY_BYTES],
     const uint8_t id[WIRE_ID_BYTES], const char *name);
+
+/* Does the file say that it is from another transfer than id? */
+bool provenance_differs(int fd, const uint8_t id[WIRE_ID_BYTES]);
+
+/* Another user.gtfs.name, for a file that its sender has renamed. */
+void provenance_rename(int fd, const char *name);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Names in the inbox. Runs in the threads that receive, through fs/inbox
- * (files) and fs/folders (directories); what a name means afterwards is theirs.
+ * Names in the inbox. Runs in the threads that receive, through fs/place
+ * (files), fs/folders and fs/links; what a name means afterwards is theirs.
  */
 #include "publish.h"
 
@@ -95,53 +95,40 @@ int publish_choose(const char *want, enum publish_kind kind, bool top,
 	return r;
 }
 
+/*
+ * Without RENAME_NOREPLACE (rename(2): EINVAL where the file system has none)
+ * link(2), which replaces nothing either. A name in the spool that then cannot
+ * be removed is a second link that nobody sees and the next start removes.
+ */
+int publish_move(int from, const char *from_name, int to, const char *name)
+{
+	if (!renameat2(from, from_name, to, name, RENAME_NOREPLACE))
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -errno;
+	if (linkat(from, from_name, to, name, 0))
+		return -errno;
+	(void)unlinkat(from, from_name, 0);
+	return 0;
+}
+
 struct move {
 	int from;
 	const char *from_name;
 	int to;
 };
 
-/*
- * Without RENAME_NOREPLACE (rename(2): EINVAL where the file system has none)
- * link(2), which replaces nothing either. A spool name that then cannot be
- * removed is a second link that nobody sees and the next start removes.
- */
-static int move_no_replace(void *arg, const char *name)
+static int take(void *arg, const char *name)
 {
 	const struct move *m = arg;
 
-	if (!renameat2(m->from, m->from_name, m->to, name, RENAME_NOREPLACE))
-		return 0;
-	if (errno != EINVAL && errno != ENOSYS)
-		return -errno;
-	if (linkat(m->from, m->from_name, m->to, name, 0))
-		return -errno;
-	(void)unlinkat(m->from, m->from_name, 0);
-	return 0;
+	return publish_move(m->from, m->from_name, m->to, name);
 }
 
-int publish_file(int spool, const char *spool_name, int dir, bool top,
+int publish_file(int from, const char *from_name, int to, bool top,
     const char *want, char ret_name[WIRE_NAME_MAX + 1])
 {
-	struct move m = { .from = spool, .from_name = spool_name, .to = dir };
+	struct move m = { .from = from, .from_name = from_name, .to = to };
 
-	return publish_choose(
-	    want, PUBLISH_FILE, top, move_no_replace, &m, ret_name);
-}
-
-int publish_undo(int dir, const char *name, const struct stamp *ours, int spool,
-    const char *spool_name)
-{
-	struct move m = { .from = dir, .from_name = name, .to = spool };
-	struct stamp now;
-	int r;
-
-	r = stamp_at(dir, name, &now);
-	if (r)
-		return r == -ENOENT ? 0 : r;
-	if (!stamp_same(ours, &now))
-		return 0;
-	if (!move_no_replace(&m, spool_name))
-		return 0;
-	return unlinkat(dir, name, 0) ? -errno : 0;
+	return publish_choose(want, PUBLISH_FILE, top, take, &m, ret_name);
 }

@@ -1,6 +1,6 @@
 /*
  * How what has arrived gets a visible name without replacing anything: the
- * choice of the name, the rename out of the spool, and the way back.
+ * choice of the name, and the rename to it.
  *
  * All functions may block on the disk, keep no state, and run in any thread.
  */
@@ -9,7 +9,6 @@
 
 #include <stdbool.h>
 
-#include "stamp.h"
 #include "wire.h"
 
 /* "name (10000)" is the last name that is tried. */
@@ -40,18 +39,14 @@ int publish_choose(const char *want, enum publish_kind kind, bool top,
     publish_take *take, void *arg, char ret_name[WIRE_NAME_MAX + 1]);
 
 /*
- * Moves the file spool_name of the directory spool to a name of the directory
- * dir, in one step that replaces nothing. Not durable: the caller fsyncs.
- * Returns 0 or -errno; after a failure the file is still in the spool.
+ * Moves a file from one directory to a name in another, in one step that
+ * replaces nothing. -EEXIST, or -errno: then the file is where it was. Not
+ * durable: the caller fsyncs.
  */
-int publish_file(int spool, const char *spool_name, int dir, bool top,
-    const char *want, char ret_name[WIRE_NAME_MAX + 1]);
+int publish_move(int from, const char *from_name, int to, const char *name);
 
-/*
- * Takes publish_file back, if what stands at name is still ours: into the
- * spool again, else away. 0 or -errno (it is still visible).
- */
-int publish_undo(int dir, const char *name, const struct stamp *ours, int spool,
-    const char *spool_name);
+/* The same to the first free name for want. */
+int publish_file(int from, const char *from_name, int to, bool top,
+    const char *want, char ret_name[WIRE_NAME_MAX + 1]);
 
 #endif

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "announce.h"
 #include "log.h"
 #include "tree.h"
 
@@ -40,6 +41,13 @@ void report_transfer(void *ctx, const struct ledger_entry *e)
 	    (char *)NULL);
 }
 
+void report_directory(void *ctx, const char *path)
+{
+	struct mount *m = ctx;
+
+	announce_arrival(m->announce, path, true);
+}
+
 void report_arrival(
     void *ctx, const char *path, const char *peer, uint64_t size)
 {
@@ -47,5 +55,6 @@ void report_arrival(
 	char bytes[24];
 
 	snprintf(bytes, sizeof(bytes), "%" PRIu64, size);
+	announce_arrival(m->announce, path, false);
 	events_add(m->events, "arrived", peer, path, bytes, (char *)NULL);
 }

@@ -13,5 +13,6 @@ void report_transfer(void *ctx, const struct ledger_entry *e);
 /* inbox_config's. */
 void report_arrival(
     void *ctx, const char *path, const char *peer, uint64_t size);
+void report_directory(void *ctx, const char *path);
 
 #endif

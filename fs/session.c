@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -91,10 +92,12 @@ static int heal(const char *mountpoint)
 
 int session_prepare(const char *mountpoint)
 {
+	struct statvfs vfs;
 	struct stat st;
 	int r;
 
-	if (stat(mountpoint, &st) && errno == ENOTCONN) {
+	/* Not stat(2): the kernel may remember what a dead mount said last. */
+	if (statvfs(mountpoint, &vfs) && errno == ENOTCONN) {
 		r = heal(mountpoint);
 		if (r)
 			return r;

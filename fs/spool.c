@@ -1,7 +1,8 @@
 /*
  * Spool files: made, filled, flushed, dropped. Runs in the threads that receive
  * (net/incoming, one per connection) and, for spool_open, at start. Names in
- * the inbox, modes and times are fs/inbox's and fs/publish's.
+ * the inbox, modes and times are fs/arrival's and fs/place's; spool_reserve and
+ * spool_copy stand in fs/spool_range.c.
  */
 #include "spool.h"
 
@@ -14,7 +15,6 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "beneath.h"
@@ -38,16 +38,17 @@ static int is_regular(int dirfd, const struct dirent *e)
 }
 
 /*
- * What a former life left behind. Nobody was told that it arrived. A file that
- * cannot be removed is harmless: it is tried again at the next start.
+ * Nobody was told that it arrived. A file that cannot be removed is harmless:
+ * it is tried again at the next start.
  */
-static int remove_orphans(int dirfd)
+int spool_remove_orphans(const struct spool *sp,
+    bool (*keep)(void *arg, const char *name), void *arg)
 {
 	const struct dirent *e;
 	DIR *d;
 	int fd, removed = 0;
 
-	fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = openat(sp->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	d = fdopendir(fd);
@@ -56,7 +57,8 @@ static int remove_orphans(int dirfd)
 		return -ENOMEM;
 	}
 	while (removed < SPOOL_ORPHANS_MAX && (e = readdir(d)))
-		if (is_regular(dirfd, e) && !unlinkat(dirfd, e->d_name, 0))
+		if (is_regular(sp->fd, e) && !keep(arg, e->d_name) &&
+		    !unlinkat(sp->fd, e->d_name, 0))
 			removed++;
 	closedir(d);
 	return 0;
@@ -95,9 +97,6 @@ int spool_open(int dirfd, const char *name, bool durable, struct spool *ret)
 		r = errno == EWOULDBLOCK ? -EBUSY : -errno;
 		goto close_fd;
 	}
-	r = remove_orphans(fd);
-	if (r)
-		goto close_fd;
 	*ret = (struct spool){ .fd = fd, .durable = durable };
 	return 0;
 close_fd:
@@ -123,10 +122,11 @@ static char *put_hex(char *out, const uint8_t *bytes, size_t len)
 	return out;
 }
 
-static int make_name(const uint8_t sender[IDENTITY_KEY_BYTES],
-    const uint8_t id[WIRE_ID_BYTES], char out[SPOOL_NAME_BYTES])
+int spool_name(const uint8_t sender[IDENTITY_KEY_BYTES],
+    const uint8_t id[WIRE_ID_BYTES], char ret[SPOOL_NAME_BYTES])
 {
 	uint8_t random[8];
+	char *out = ret;
 
 	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
 		return -EIO;
@@ -139,6 +139,14 @@ static int make_name(const uint8_t sender[IDENTITY_KEY_BYTES],
 	return 0;
 }
 
+bool spool_name_ok(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len == SPOOL_NAME_BYTES - 1 &&
+	       strspn(name, "0123456789abcdef-") == len;
+}
+
 int spool_create(const struct spool *sp,
     const uint8_t sender[IDENTITY_KEY_BYTES], const uint8_t id[WIRE_ID_BYTES],
     struct spool_file *ret)
@@ -147,7 +155,7 @@ int spool_create(const struct spool *sp,
 	int r, tries = 0;
 
 	do {
-		r = make_name(sender, id, f.name);
+		r = spool_name(sender, id, f.name);
 		if (r)
 			return r;
 		f.fd = beneath_open(sp->fd, f.name,
@@ -221,59 +229,6 @@ int spool_truncate(struct spool_file *f, uint64_t size)
 	return r ? fail(f, -errno) : 0;
 }
 
-/*
- * For file systems without fallocate: is there room now? A hint, like the free
- * space that any program asks for before it writes.
- */
-static int check_room(const struct spool_file *f, const struct stat *st,
-    uint64_t offset, uint64_t len)
-{
-	struct statvfs vfs;
-	uint64_t have = (uint64_t)st->st_blocks * 512, end = offset + len;
-	uint64_t need = end > have ? end - have : 0;
-
-	if (fstatvfs(f->fd, &vfs))
-		return -errno;
-	if (need > len)
-		need = len;
-	return need / vfs.f_frsize >= vfs.f_bavail && need ? -ENOSPC : 0;
-}
-
-int spool_reserve(
-    struct spool_file *f, uint64_t offset, uint64_t len, bool keep_size)
-{
-	struct stat before, after;
-	int r;
-
-	if (f->failed)
-		return -EIO;
-	if (!len)
-		return -EINVAL;
-	if (offset > INT64_MAX || len > INT64_MAX - offset)
-		return -EFBIG;
-	if (fstat(f->fd, &before))
-		return -errno;
-	do
-		r = fallocate(f->fd, keep_size ? FALLOC_FL_KEEP_SIZE : 0,
-			(off_t)offset, (off_t)len)
-			? -errno
-			: 0;
-	while (r == -EINTR);
-	if (!r)
-		return 0;
-	if (r == -EOPNOTSUPP || r == -ENOSYS) {
-		r = check_room(f, &before, offset, len);
-		if (r || keep_size || offset + len <= (uint64_t)before.st_size)
-			return r;
-		return spool_truncate(f, offset + len);
-	}
-	/* ext4 keeps, and counts in the size, what it got before ENOSPC. */
-	if (fstat(f->fd, &after) || (after.st_size != before.st_size &&
-					ftruncate(f->fd, before.st_size)))
-		return fail(f, r);
-	return r;
-}
-
 int spool_sync(struct spool_file *f)
 {
 	if (f->failed)
@@ -284,6 +239,32 @@ int spool_sync(struct spool_file *f)
 	 */
 	if (fsync(f->fd))
 		return fail(f, -errno);
+	return 0;
+}
+
+int spool_read(struct spool_file *f, void *ret, size_t len, uint64_t offset,
+    size_t *ret_len)
+{
+	uint8_t *p = ret;
+	size_t got = 0;
+	ssize_t n;
+
+	if (f->failed)
+		return -EIO;
+	/* Nothing can be there. */
+	if (offset > INT64_MAX || len > INT64_MAX - offset)
+		len = 0;
+	while (got < len) {
+		n = pread(f->fd, p + got, len - got, (off_t)(offset + got));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (!n)
+			break;
+		got += (size_t)n;
+	}
+	*ret_len = got;
 	return 0;
 }
 

@@ -37,12 +37,25 @@ struct spool_file {
 
 /*
  * Opens the directory called name in dirfd as the spool: makes it if missing,
- * takes the exclusive lock, removes orphans (regular files only). -EBUSY:
- * another process has it; -EPERM: it belongs to someone else; -ELOOP,
- * -ENOTDIR: not a real directory; -EXDEV: on another file system than dirfd.
+ * takes the exclusive lock. -EBUSY: another process has it; -EPERM: it belongs
+ * to someone else; -ELOOP, -ENOTDIR: not a real directory; -EXDEV: on another
+ * file system than dirfd.
  */
 int spool_open(int dirfd, const char *name, bool durable, struct spool *ret);
 void spool_fini(struct spool *sp);
+
+/*
+ * Removes what a former life left behind, regular files only; keep(arg, name)
+ * says which of them stay. 0 or -errno.
+ */
+int spool_remove_orphans(const struct spool *sp,
+    bool (*keep)(void *arg, const char *name), void *arg);
+
+/* A name for a file in the spool that nobody can foretell. 0 or -errno. */
+int spool_name(const uint8_t sender[IDENTITY_KEY_BYTES],
+    const uint8_t id[WIRE_ID_BYTES], char ret[SPOOL_NAME_BYTES]);
+/* Is it of the form of those names? */
+bool spool_name_ok(const char *name);
 
 /* A new, empty, 0600 file under an unpredictable name. *sp outlives it. */
 int spool_create(const struct spool *sp,
@@ -50,14 +63,28 @@ int spool_create(const struct spool *sp,
     struct spool_file *ret);
 
 /*
- * A failure of write, truncate or sync is final: all of these answer -EIO from
- * then on. One of reserve leaves the file as it was.
+ * A failure of copy, write, truncate or sync is final: all of these answer -EIO
+ * from then on. One of reserve to EXTEND, KEEP or CHECK leaves the file as it
+ * was; one of the others is final too.
  */
 int spool_write(
     struct spool_file *f, const void *bytes, size_t len, uint64_t offset);
 int spool_truncate(struct spool_file *f, uint64_t size);
+/*
+ * What the file system cannot do by itself is done by hand, so that the bytes
+ * and the size are right; only the room is then a matter of hope.
+ */
 int spool_reserve(
-    struct spool_file *f, uint64_t offset, uint64_t len, bool keep_size);
+    struct spool_file *f, uint64_t offset, uint64_t len, enum wire_reserve how);
+/*
+ * Makes the empty f a copy of the open file from, holes and attributes
+ * ("user.*", but not gtfs's own) included; shares the blocks where the file
+ * system can.
+ */
+int spool_copy(struct spool_file *f, int from);
+/* Up to len bytes; *ret_len is less only where the file ends. */
+int spool_read(struct spool_file *f, void *ret, size_t len, uint64_t offset,
+    size_t *ret_len);
 /* fsync. */
 int spool_sync(struct spool_file *f);
 int spool_size(struct spool_file *f, uint64_t *ret);

@@ -61,3 +61,9 @@ bool stamp_untouched(const struct stamp *a, const struct stamp *b)
 	       stamp_time_equal(&a->mtime, &b->mtime) &&
 	       stamp_time_equal(&a->ctime, &b->ctime);
 }
+
+bool stamp_moved(const struct stamp *a, const struct stamp *b)
+{
+	return stamp_same(a, b) && a->size == b->size && a->mode == b->mode &&
+	       stamp_time_equal(&a->mtime, &b->mtime);
+}

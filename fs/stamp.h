@@ -33,6 +33,12 @@ bool stamp_same(const struct stamp *a, const struct stamp *b);
 /* The same, and of the same size, mtime and ctime? */
 bool stamp_untouched(const struct stamp *a, const struct stamp *b);
 
+/*
+ * The same, if only renamed or linked since (which changes the ctime): of the
+ * same size, mode and mtime?
+ */
+bool stamp_moved(const struct stamp *a, const struct stamp *b);
+
 bool stamp_time_equal(const struct wire_time *a, const struct wire_time *b);
 
 #endif

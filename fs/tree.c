@@ -1,8 +1,8 @@
 /*
- * Names and attributes of the tree. Runs in FUSE workers. Reading a directory
- * is in fs/tree_dir.c.
+ * What is in the tree, and its attributes. Runs in FUSE workers. How names come
+ * and go is in fs/tree_name.c and fs/tree_rename.c.
  */
-#include "tree.h"
+#include "tree_internal.h"
 
 #include <errno.h>
 #include <string.h>
@@ -10,35 +10,76 @@
 #include <time.h>
 
 #include "ctl_files.h"
+#include "log.h"
+#include "outbox.h"
+#include "tree_change.h"
+#include "unshown.h"
 
 /* --- attributes ---------------------------------------------------------- */
+
+mode_t tree_type(const struct node *n)
+{
+	switch (n->kind) {
+	case NODE_FILE:
+	case NODE_CTL_FILE: return S_IFREG;
+	case NODE_LINK: return S_IFLNK;
+	default: return S_IFDIR;
+	}
+}
+
+static uint64_t size_of(const struct mount *m, const struct node *n)
+{
+	switch (n->kind) {
+	case NODE_FILE: return n->out ? outgoing_size(n->out) : n->size;
+	case NODE_LINK: return strlen(n->target);
+	case NODE_CTL_FILE: return (uint64_t)ctl_files_size(m, n->ctl);
+	default: return 0;
+	}
+}
 
 void tree_attr_locked(
     const struct mount *m, const struct node *n, struct stat *ret)
 {
-	bool dir = n->kind != NODE_FILE && n->kind != NODE_CTL_FILE;
+	mode_t type = tree_type(n);
 
 	memset(ret, 0, sizeof(*ret));
 	ret->st_ino = NODE_INO(n->id);
-	ret->st_mode = n->mode | (dir ? S_IFDIR : S_IFREG);
-	ret->st_nlink = dir ? 2 : 1;
+	ret->st_mode = type | n->mode;
+	/* As the peer has them: it adds them, so that its owner can use it. */
+	if (n->kind == NODE_FILE)
+		ret->st_mode |= S_IRUSR | S_IWUSR;
+	if (n->kind == NODE_DIR)
+		ret->st_mode |= S_IRWXU;
+	ret->st_nlink = type == S_IFDIR ? 2 : 1;
 	ret->st_uid = m->uid;
 	ret->st_gid = m->gid;
 	ret->st_blksize = MOUNT_BLKSIZE;
 	ret->st_mtim = ret->st_ctim = n->mtime;
 	ret->st_atim = n->atime;
-	if (n->kind == NODE_FILE)
-		ret->st_size =
-		    (off_t)(n->out ? outgoing_size(n->out) : n->size);
-	if (n->kind == NODE_CTL_FILE)
-		ret->st_size = ctl_files_size(m, n->ctl);
+	ret->st_size = (off_t)size_of(m, n);
 	ret->st_blocks = (ret->st_size + 511) / 512;
+}
+
+/*
+ * inbox, peers and .gtfs are always there, and the top never changes: without
+ * these times, each call with a path below them would ask for them anew. The
+ * top is asked for now and then, so that a mount whose daemon has died shows.
+ */
+#define FIXED_SECONDS 86400.0
+#define TOP_SECONDS   1.0
+
+static bool is_fixed(const struct node *n)
+{
+	return n->kind == NODE_PEERS || n->kind == NODE_CTL ||
+	       n->kind == NODE_CTL_FILE;
 }
 
 void tree_entry_locked(
     const struct mount *m, struct node *n, struct fuse_entry_param *ret)
 {
 	memset(ret, 0, sizeof(*ret));
+	if (is_fixed(n))
+		ret->entry_timeout = FIXED_SECONDS;
 	ret->ino = n->id;
 	ret->generation = 1;
 	tree_attr_locked(m, n, &ret->attr);
@@ -57,7 +98,8 @@ void tree_getattr(struct mount *m, fuse_req_t req, fuse_ino_t ino)
 		tree_attr_locked(m, n, &st);
 	mutex_unlock(lock);
 	if (n)
-		fuse_reply_attr(req, &st, 0);
+		fuse_reply_attr(
+		    req, &st, ino == NODE_ID_ROOT ? TOP_SECONDS : 0);
 	else
 		fuse_reply_err(req, ESTALE);
 }
@@ -91,9 +133,13 @@ static void meta_from(
 	}
 }
 
-/* What the node shows from now on; sent by set_remote. */
-static void meta_local_locked(struct node *n, const struct wire_meta *meta)
+int tree_meta_locked(
+    struct mount *m, struct node *n, const struct wire_meta *meta)
 {
+	int r = meta->mask ? tree_change_meta_locked(m, n, meta) : 0;
+
+	if (r)
+		return r;
 	if (meta->mask & WIRE_META_MODE)
 		n->mode = meta->mode;
 	if (meta->mask & WIRE_META_MTIME)
@@ -102,45 +148,43 @@ static void meta_local_locked(struct node *n, const struct wire_meta *meta)
 	if (meta->mask & WIRE_META_ATIME)
 		n->atime = (struct timespec){ .tv_sec = meta->atime.sec,
 			.tv_nsec = meta->atime.nsec };
+	return 0;
 }
 
-static int set_remote_locked(struct node *n, const struct wire_meta *meta,
-    const struct stat *attr, int to_set)
+static int set_locked(
+    struct mount *m, struct node *n, const struct stat *attr, int to_set)
 {
+	struct wire_meta meta;
 	int r = 0;
 
-	if (n->kind == NODE_DIR)
-		return meta->mask ? outdir_meta(n->outdir, meta) : 0;
+	switch (n->kind) {
+	case NODE_FILE:
+	case NODE_DIR:
+	case NODE_LINK: break;
+	/* Whoever copies "dir/." or untars "./" into it sets these too. They
+	 * are those of the peer's own folder: without effect. */
+	case NODE_PEER: return 0;
+	/* echo stop > control */
+	case NODE_CTL_FILE: return to_set == FUSE_SET_ATTR_SIZE ? 0 : -EPERM;
+	default: return -EPERM;
+	}
 	if (to_set & FUSE_SET_ATTR_SIZE)
-		r = n->out ? outgoing_truncate(n->out, (uint64_t)attr->st_size)
-			   : -EOPNOTSUPP;
-	if (!r && meta->mask)
-		r = n->out         ? outgoing_meta(n->out, meta)
-		    : n->delivered ? outgoing_patch(n->peer, n->out_id, meta)
-				   : -EOPNOTSUPP;
-	return r;
+		r = outbox_truncate_locked(m, n, (uint64_t)attr->st_size);
+	meta_from(attr, to_set, &meta);
+	return r ? r : tree_meta_locked(m, n, &meta);
 }
 
 void tree_setattr(struct mount *m, fuse_req_t req, fuse_ino_t ino,
     const struct stat *attr, int to_set)
 {
 	struct mutex *lock = nodes_mutex(m->nodes);
-	struct wire_meta meta;
 	struct stat st;
 	struct node *n;
-	int r = -EPERM;
+	int r;
 
-	meta_from(attr, to_set, &meta);
 	mutex_lock(lock);
 	n = node_by_id_locked(m->nodes, ino);
-	if (!n)
-		r = -ESTALE;
-	else if (n->kind == NODE_FILE || n->kind == NODE_DIR)
-		r = set_remote_locked(n, &meta, attr, to_set);
-	else if (n->kind == NODE_CTL_FILE && to_set == FUSE_SET_ATTR_SIZE)
-		r = 0; /* echo stop > control */
-	if (!r && n->kind != NODE_CTL_FILE)
-		meta_local_locked(n, &meta);
+	r = n ? set_locked(m, n, attr, to_set) : -ESTALE;
 	if (!r)
 		tree_attr_locked(m, n, &st);
 	mutex_unlock(lock);
@@ -148,6 +192,82 @@ void tree_setattr(struct mount *m, fuse_req_t req, fuse_ino_t ino,
 		fuse_reply_err(req, -r);
 	else
 		fuse_reply_attr(req, &st, 0);
+}
+
+/* --- what a node is at the peer -------------------------------------------
+ */
+
+int tree_depth_locked(const struct node *n)
+{
+	int depth = -1;
+
+	for (n = n->parent; n && n->kind == NODE_DIR; n = n->parent)
+		depth++;
+	return depth;
+}
+
+const uint8_t *tree_id_locked(const struct node *n)
+{
+	if (n->kind == NODE_DIR)
+		return outdir_id(n->outdir);
+	/* Closed, and still open for reading its attributes, or anew. */
+	if (n->out && outgoing_published(n->out))
+		return outgoing_id(n->out);
+	return n->delivered ? n->out_id : NULL;
+}
+
+bool tree_in_flight_locked(const struct node *n)
+{
+	return n->out && outgoing_uncommitted(n->out);
+}
+
+void tree_unlist_locked(struct mount *m, struct node *n)
+{
+	struct node *at = n;
+
+	/* All below, each before its directory's next one. */
+	for (;;) {
+		if (at->held) {
+			unshown_remove_locked(m->unshown, at);
+			at->held = false;
+		}
+		if (!LIST_EMPTY(&at->children)) {
+			at = LIST_FIRST(&at->children);
+			continue;
+		}
+		while (at != n && !LIST_NEXT(at, sibling))
+			at = at->parent;
+		if (at == n)
+			break;
+		at = LIST_NEXT(at, sibling);
+	}
+	node_unlist_locked(m->nodes, n);
+}
+
+struct outgoing *tree_retire_locked(
+    struct mount *m, struct node *n, bool take_back)
+{
+	const uint8_t *id = tree_id_locked(n);
+	struct outgoing *flying = NULL;
+	int r = 0;
+
+	if (id && take_back)
+		r = request_withdraw(n->peer, id);
+	if (r)
+		log_info("what was removed here stays at the peer: %s",
+		    strerror(-r));
+	if (tree_in_flight_locked(n))
+		flying = outgoing_get(n->out);
+	tree_unlist_locked(m, n);
+	return flying;
+}
+
+void tree_cancel(struct outgoing *o)
+{
+	if (!o)
+		return;
+	outgoing_abort(o, -ECANCELED);
+	outgoing_put(o);
 }
 
 /* --- names -----------------------------------------------------------------
@@ -164,7 +284,7 @@ static struct node *peer_folder_locked(
 	if (p)
 		peer_info(p, &info);
 	if (n && (!p || n->serial != info.serial)) {
-		node_unlist_locked(m->nodes, n);
+		tree_unlist_locked(m, n);
 		n = NULL;
 	}
 	if (p && !n) {
@@ -188,7 +308,9 @@ static struct node *child_locked(
 
 static void reply_view_root(struct mount *m, fuse_req_t req)
 {
-	struct fuse_entry_param e = { .ino = VIEW_ROOT, .generation = 1 };
+	struct fuse_entry_param e = { .ino = VIEW_ROOT,
+		.generation = 1,
+		.entry_timeout = FIXED_SECONDS };
 	int r = view_root_attr(m->view, &e.attr);
 
 	if (r)
@@ -240,103 +362,6 @@ void tree_forget(struct mount *m, fuse_ino_t ino, uint64_t nlookup)
 	mutex_unlock(lock);
 }
 
-/* peers/, peers/<name>/.Trash*: file managers then offer to delete. */
-static bool is_trash(const struct node *dir, const char *name)
-{
-	return (dir->kind == NODE_PEER || dir->kind == NODE_ROOT) &&
-	       !strncmp(name, ".Trash", 6);
-}
-
-void tree_mkdir(struct mount *m, fuse_req_t req, fuse_ino_t parent,
-    const char *name, mode_t mode)
-{
-	struct mutex *lock = nodes_mutex(m->nodes);
-	struct fuse_entry_param e;
-	struct node *dir, *n;
-	struct outdir *out;
-	int r = 0;
-
-	mutex_lock(lock);
-	dir = node_by_id_locked(m->nodes, parent);
-	if (!dir || !dir->listed)
-		r = -ESTALE;
-	else if ((dir->kind != NODE_PEER && dir->kind != NODE_DIR) ||
-		 is_trash(dir, name))
-		r = -EPERM;
-	else if (node_child_locked(m->nodes, dir, name))
-		r = -EEXIST;
-	if (!r)
-		r = outdir_new(dir->peer, dir->outdir, name, mode, &out);
-	if (!r) {
-		n = node_add_locked(
-		    m->nodes, dir, NODE_DIR, name, mode & 0777, 0);
-		if (n) {
-			n->peer = peer_get(dir->peer);
-			n->outdir = out;
-			tree_entry_locked(m, n, &e);
-		} else {
-			outdir_put(out);
-			r = -ENOMEM;
-		}
-	}
-	mutex_unlock(lock);
-	if (r)
-		fuse_reply_err(req, -r);
-	else
-		fuse_reply_entry(req, &e);
-}
-
-void tree_remove(struct mount *m, fuse_req_t req, fuse_ino_t parent,
-    const char *name, bool directory)
-{
-	struct mutex *lock = nodes_mutex(m->nodes);
-	struct outgoing *cancel = NULL;
-	struct node *dir, *n = NULL;
-	int r = 0;
-
-	mutex_lock(lock);
-	dir = node_by_id_locked(m->nodes, parent);
-	if (dir)
-		n = node_child_locked(m->nodes, dir, name);
-	if (!n)
-		r = ENOENT;
-	else if (n->kind != NODE_FILE && n->kind != NODE_DIR)
-		r = EPERM;
-	else if (directory && n->kind == NODE_FILE)
-		r = ENOTDIR;
-	else if (!directory && n->kind == NODE_DIR)
-		r = EISDIR;
-	else if (directory && !LIST_EMPTY(&n->children))
-		r = ENOTEMPTY;
-	if (!r && n->out)
-		cancel = outgoing_get(n->out);
-	if (!r)
-		node_unlist_locked(m->nodes, n);
-	mutex_unlock(lock);
-	if (cancel)
-		outgoing_abort(cancel, -ECANCELED);
-	outgoing_put(cancel);
-	fuse_reply_err(req, r);
-}
-
-void tree_rename(
-    struct mount *m, fuse_req_t req, fuse_ino_t parent, fuse_ino_t newparent)
-{
-	struct mutex *lock = nodes_mutex(m->nodes);
-	struct node *from, *to;
-	int r = EOPNOTSUPP;
-
-	mutex_lock(lock);
-	from = node_by_id_locked(m->nodes, parent);
-	to = node_by_id_locked(m->nodes, newparent);
-	if (!from || !to)
-		r = ESTALE;
-	else if (from->peer != to->peer)
-		r = EXDEV;
-	mutex_unlock(lock);
-	fuse_reply_err(req, r);
-}
-
 void tree_peer_gone(struct mount *m, uint64_t serial)
 {
 	struct mutex *lock = nodes_mutex(m->nodes);
@@ -346,7 +371,7 @@ void tree_peer_gone(struct mount *m, uint64_t serial)
 	dir = node_by_id_locked(m->nodes, NODE_ID_PEERS);
 	LIST_FOREACH(n, &dir->children, sibling)
 		if (n->serial == serial) {
-			node_unlist_locked(m->nodes, n);
+			tree_unlist_locked(m, n);
 			break;
 		}
 	mutex_unlock(lock);
@@ -371,8 +396,9 @@ void tree_statfs(struct mount *m, fuse_req_t req, fuse_ino_t ino)
 	if (n && n->peer)
 		peer_info(n->peer, &info);
 	mutex_unlock(lock);
-	st.f_bsize = MOUNT_BLKSIZE;
-	st.f_frsize = 4096;
+	/* The same: gio and others know only statfs(2), and multiply by f_bsize
+	 * (cp looks at st_blksize). */
+	st.f_bsize = st.f_frsize = 4096;
 	st.f_blocks = info.space.total_bytes / st.f_frsize;
 	st.f_bfree = st.f_bavail = info.space.free_bytes / st.f_frsize;
 	st.f_files = info.space.total_files;

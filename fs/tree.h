@@ -24,15 +24,35 @@ void tree_setattr(struct mount *m, fuse_req_t req, fuse_ino_t ino,
     const struct stat *attr, int to_set);
 void tree_mkdir(struct mount *m, fuse_req_t req, fuse_ino_t parent,
     const char *name, mode_t mode);
-/* unlink and rmdir: in flight cancels, delivered is only forgotten here. */
+/*
+ * unlink and rmdir: in flight cancels; what its writer removes within five
+ * seconds of its commit is taken back, also what it removes later under a name
+ * that is in use (fs/inuse.h), and what is held; else it is only forgotten
+ * here.
+ */
 void tree_remove(struct mount *m, fuse_req_t req, fuse_ino_t parent,
     const char *name, bool directory);
 /*
- * Between peers EXDEV: another machine's disk. Within one EOPNOTSUPP: a rename
- * is not carried yet.
+ * In flight: at once. Delivered or held: the peer is asked, for 2 s at most
+ * (then ETIMEDOUT). Between peers EXDEV: another machine's disk.
  */
-void tree_rename(
-    struct mount *m, fuse_req_t req, fuse_ino_t parent, fuse_ino_t newparent);
+void tree_rename(struct mount *m, fuse_req_t req, fuse_ino_t parent,
+    const char *name, fuse_ino_t newparent, const char *newname,
+    unsigned int flags);
+/* EPERM where the target is absolute or leaves the topmost directory sent. */
+void tree_symlink(struct mount *m, fuse_req_t req, const char *target,
+    fuse_ino_t parent, const char *name);
+void tree_readlink(struct mount *m, fuse_req_t req, fuse_ino_t ino);
+/* user.* is sent; ACLs and security.* are taken without effect. Reading:
+ * user.gtfs.state and user.gtfs.progress. */
+void tree_setxattr(struct mount *m, fuse_req_t req, fuse_ino_t ino,
+    const char *name, const char *value, size_t size, int flags);
+void tree_getxattr(struct mount *m, fuse_req_t req, fuse_ino_t ino,
+    const char *name, size_t size);
+void tree_listxattr(
+    struct mount *m, fuse_req_t req, fuse_ino_t ino, size_t size);
+void tree_removexattr(
+    struct mount *m, fuse_req_t req, fuse_ino_t ino, const char *name);
 void tree_opendir(
     struct mount *m, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void tree_readdir(struct mount *m, fuse_req_t req, size_t size, off_t off,

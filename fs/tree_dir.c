@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tree.h"
+#include "tree_internal.h"
 
 struct dir_entry {
 	uint64_t id; /* node id; VIEW_ROOT for the inbox */
 	char *name;
-	bool file;
+	mode_t type; /* S_IFDIR, S_IFREG or S_IFLNK */
 };
 
 struct dir_stream {
@@ -32,7 +32,7 @@ static void stream_free(struct dir_stream *s)
 }
 
 static int stream_add(
-    struct dir_stream *s, uint64_t id, const char *name, bool file)
+    struct dir_stream *s, uint64_t id, const char *name, mode_t type)
 {
 	struct dir_entry *e;
 
@@ -50,7 +50,7 @@ static int stream_add(
 	if (!e->name)
 		return -ENOMEM;
 	e->id = id;
-	e->file = file;
+	e->type = type;
 	s->n++;
 	return 0;
 }
@@ -63,7 +63,7 @@ static int add_peers(struct mount *m, struct dir_stream *s)
 	int i, r = n < 0 ? n : 0;
 
 	for (i = 0; i < n && !r; i++)
-		r = stream_add(s, 0, list[i].name, false);
+		r = stream_add(s, 0, list[i].name, S_IFDIR);
 	if (n >= 0)
 		free(list);
 	return r;
@@ -76,8 +76,7 @@ static int add_children_locked(struct dir_stream *s, const struct node *dir)
 
 	LIST_FOREACH(n, &dir->children, sibling)
 		if (!r)
-			r = stream_add(s, n->id, n->name,
-			    n->kind == NODE_FILE || n->kind == NODE_CTL_FILE);
+			r = stream_add(s, n->id, n->name, tree_type(n));
 	return r;
 }
 
@@ -93,11 +92,11 @@ void tree_opendir(
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
-	r = stream_add(s, ino, ".", false);
+	r = stream_add(s, ino, ".", S_IFDIR);
 	if (!r)
-		r = stream_add(s, NODE_ID_ROOT, "..", false);
+		r = stream_add(s, NODE_ID_ROOT, "..", S_IFDIR);
 	if (!r && ino == NODE_ID_ROOT)
-		r = stream_add(s, VIEW_ROOT, "inbox", false);
+		r = stream_add(s, VIEW_ROOT, "inbox", S_IFDIR);
 	if (!r && ino == NODE_ID_PEERS) {
 		r = add_peers(m, s);
 	} else if (!r) {
@@ -122,7 +121,7 @@ static size_t add_plain(fuse_req_t req, char *buf, size_t room,
 	struct stat st = { 0 };
 
 	st.st_ino = e->id ? NODE_INO(e->id) : NODE_INO(UINT32_MAX);
-	st.st_mode = e->file ? S_IFREG : S_IFDIR;
+	st.st_mode = e->type;
 	return fuse_add_direntry(req, buf, room, e->name, &st, next);
 }
 
@@ -137,7 +136,7 @@ static size_t add_plus(fuse_req_t req, char *buf, size_t room,
 	struct fuse_entry_param p = { 0 };
 
 	p.attr.st_ino = e->id ? NODE_INO(e->id) : NODE_INO(UINT32_MAX);
-	p.attr.st_mode = e->file ? S_IFREG : S_IFDIR;
+	p.attr.st_mode = e->type;
 	return fuse_add_direntry_plus(req, buf, room, e->name, &p, next);
 }
 

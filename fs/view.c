@@ -61,19 +61,48 @@ int view_root_attr(struct view *v, struct stat *ret)
 	return view_stat(v->dirfd, "", ret, NULL);
 }
 
+static int lookup_one(struct view *v, fuse_ino_t parent, const char *name,
+    struct fuse_entry_param *ret)
+{
+	struct view_fd dir;
+	int r = view_fd_open_parent(v, parent, &dir);
+
+	if (r == 0) {
+		r = view_is_spool(dir.node, name)
+			? -ENOENT
+			: view_entry(v, &dir, name, false, ret);
+		view_fd_close(v, &dir);
+	}
+	return r;
+}
+
 void view_lookup(
     struct view *v, fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct fuse_entry_param e = { 0 };
-	struct view_fd dir;
-	int r;
 
-	r = view_fd_open_parent(v, parent, &dir);
-	if (r == 0) {
-		r = view_is_spool(dir.node, name)
-			? -ENOENT
-			: view_entry(v, &dir, name, false, &e);
-		view_fd_close(v, &dir);
+	view_reply_entry(v, req, lookup_one(v, parent, name, &e), &e);
+}
+
+void view_lookup_path(struct view *v, fuse_req_t req, const char *path)
+{
+	struct fuse_entry_param e = { .ino = VIEW_ROOT }, next = { 0 };
+	char name[NAME_MAX + 1];
+	size_t len;
+	int r = 0;
+
+	while (r == 0 && *path) {
+		len = strcspn(path, "/");
+		r = len > NAME_MAX ? -ENAMETOOLONG : 0;
+		if (r == 0) {
+			memcpy(name, path, len);
+			name[len] = '\0';
+			r = lookup_one(v, e.ino, name, &next);
+		}
+		if (e.ino != VIEW_ROOT)
+			view_nodes_forget(v->nodes, e.ino, 1);
+		e = next;
+		path += len + (path[len] == '/');
 	}
 	view_reply_entry(v, req, r, &e);
 }

@@ -57,6 +57,8 @@ int view_root_attr(struct view *v, struct stat *ret);
 
 void view_lookup(
     struct view *v, fuse_req_t req, fuse_ino_t parent, const char *name);
+/* The same for a path below the top, not "". */
+void view_lookup_path(struct view *v, fuse_req_t req, const char *path);
 /* Answers nothing: for forget and each of forget_multi. */
 void view_forget(struct view *v, fuse_ino_t ino, uint64_t nlookup);
 void view_getattr(

@@ -3,7 +3,8 @@
  * socket never blocks: who has to wait does so in poll(2), outside the lock.
  *
  * The input buffer is small until a large record announces itself, grows to
- * hold exactly one, and is given back when the connection rests, so that idle
+ * hold exactly one, and is given back when the connection rests; the output
+ * buffer in the same way for a message with a large payload. So idle
  * connections cost a few KiB.
  */
 #include "conn.h"
@@ -120,26 +121,58 @@ static int flush_locked(struct conn *c) REQUIRES(c->send_lock)
 	return 0;
 }
 
+static int resize_locked(struct conn *c, size_t cap) REQUIRES(c->send_lock)
+{
+	uint8_t *out;
+
+	if (cap == c->out_cap)
+		return 0;
+	out = realloc(c->out, cap);
+	if (!out)
+		return -ENOMEM;
+	c->out = out;
+	c->out_cap = cap;
+	return 0;
+}
+
+/* For a few small messages, and one with a payload of that many bytes. */
+static size_t output_cap(size_t payload)
+{
+	return OUTPUT_SMALL + (payload ? payload + RECORD_OVERHEAD : 0);
+}
+
+/* Room behind what is pending; where nothing is, the buffer grows for m. */
+static int room_locked(struct conn *c, size_t need, size_t payload)
+    REQUIRES(c->send_lock)
+{
+	if (c->out_cap - c->out_len >= need)
+		return 0;
+	return c->out_len ? -EAGAIN : resize_locked(c, output_cap(payload));
+}
+
 /* -EAGAIN where the buffer has no room for m as well. */
 static int queue_locked(struct conn *c, const struct wire_msg *m)
     REQUIRES(c->send_lock)
 {
-	uint8_t *record = c->out + c->out_len;
-	uint8_t *plain = record + RECORD_HEADER_BYTES;
-	size_t payload = m->type == WIRE_WRITE ? m->write.len : 0;
-	size_t room = c->out_cap - c->out_len;
+	const uint8_t *bytes = NULL;
+	size_t payload = wire_payload(m, &bytes);
+	size_t need = WIRE_SMALL_MAX + RECORD_OVERHEAD + payload;
+	uint8_t *record, *plain;
 	size_t len, sealed;
 	int r;
 
-	if (room < WIRE_SMALL_MAX + RECORD_OVERHEAD + payload)
-		return -EAGAIN;
+	r = room_locked(c, need, payload);
+	if (r)
+		return r;
+	record = c->out + c->out_len;
+	plain = record + RECORD_HEADER_BYTES;
 	r = wire_encode(m, plain, WIRE_SMALL_MAX, &len);
 	if (r)
 		return r;
 	if (payload)
-		memcpy(plain + len, m->write.bytes, payload);
-	r = record_seal(
-	    &c->send_key, plain, len + payload, record, room, &sealed);
+		memcpy(plain + len, bytes, payload);
+	r = record_seal(&c->send_key, plain, len + payload, record,
+	    c->out_cap - c->out_len, &sealed);
 	if (r)
 		return r;
 	c->out_len += sealed;
@@ -221,24 +254,14 @@ int conn_send(struct conn *c, const struct wire_msg *m)
 	return r;
 }
 
-int conn_reserve_output(struct conn *c, size_t write_bytes)
+int conn_reserve_output(struct conn *c, size_t payload)
 {
-	size_t cap = OUTPUT_SMALL;
-	uint8_t *out;
+	size_t cap = output_cap(payload);
 	int r = 0;
 
-	if (write_bytes)
-		cap += write_bytes + RECORD_OVERHEAD;
 	mutex_lock(&c->send_lock);
-	if (cap > c->out_cap || (!write_bytes && c->out_len == 0)) {
-		out = realloc(c->out, cap);
-		if (out) {
-			c->out = out;
-			c->out_cap = cap;
-		} else {
-			r = -ENOMEM;
-		}
-	}
+	if (cap > c->out_cap || (!payload && c->out_len == 0))
+		r = resize_locked(c, cap);
 	mutex_unlock(&c->send_lock);
 	return r;
 }
@@ -406,8 +429,10 @@ int conn_receive(
 			return r;
 		if (timeout_ms == 0)
 			return -ETIMEDOUT;
-		if (timeout_ms > 1000 || timeout_ms < 0)
+		if (timeout_ms > 1000 || timeout_ms < 0) {
 			input_rest(c);
+			conn_reserve_output(c, 0);
+		}
 		r = wait_readable(c, deadline, wake_fd);
 		if (r)
 			return r;

@@ -58,10 +58,18 @@ const char *conn_cipher(const struct conn *c);
 int conn_fd(const struct conn *c);
 
 /*
+ * Every message can be sent at any time, its payload (wire_payload) included:
+ * where nothing is pending and the output buffer is too small for m, the buffer
+ * grows to hold it. It is small again after conn_reserve_output(c, 0), or when
+ * conn_receive begins to wait for longer than a second with nothing pending.
+ * -ENOMEM of the following: it could not grow, and m was not taken.
+ */
+
+/*
  * Seals m and sends what the socket takes at once. Returns 0 (the rest, if
  * any, is pending: conn_flush), -EAGAIN (older bytes are still pending and m
- * was not taken), or an error after which the connection is useless. Never
- * blocks. Any thread.
+ * was not taken), -ENOMEM, or an error after which the connection is useless.
+ * Never blocks. Any thread.
  */
 int conn_try_send(struct conn *c, const struct wire_msg *m);
 
@@ -74,7 +82,8 @@ int conn_send(struct conn *c, const struct wire_msg *m);
 /*
  * Seals m into the output buffer without sending: several small messages then
  * leave in one segment with the next conn_flush or conn_try_send. -EAGAIN:
- * the buffer has no room for it now.
+ * there is no room for it behind what is pending, and m was not taken; after a
+ * conn_flush that returned 0 it is.
  */
 int conn_queue(struct conn *c, const struct wire_msg *m);
 
@@ -83,12 +92,12 @@ int conn_flush(struct conn *c);
 bool conn_pending(struct conn *c);
 
 /*
- * Room in the output buffer for one WRITE of that many bytes; once nothing is
- * pending, conn_queue takes such a WRITE. The buffer only grows; with 0 it is
- * given back (small messages only), unless something is pending.
- * Returns 0 or -ENOMEM.
+ * Makes room in the output buffer for small messages and then one with a
+ * payload of that many bytes, so that they leave together; nothing else needs
+ * it. The buffer only grows; with 0 it is given back (small messages only),
+ * unless something is pending. Returns 0 or -ENOMEM.
  */
-int conn_reserve_output(struct conn *c, size_t write_bytes);
+int conn_reserve_output(struct conn *c, size_t payload);
 
 /*
  * Waits at most timeout_ms (-1: for ever) for the next message. *ret_msg points

@@ -14,27 +14,39 @@
 #include "ledger.h"
 #include "peers.h"
 #include "sink.h"
+#include "space.h"
 #include "trust.h"
 
 struct incoming_config {
 	struct sink *sink;
+	struct space *space; /* of sink */
 	struct trust *trust;
 	struct ledger *ledger;
 	struct peers *peers;
 	int patience_ms;
 };
 
+/* What other threads may know of a connection that is served. */
+struct incoming_watch {
+	/*
+	 * now_ms() since when it waits for a disk, or 0: whoever watches it may
+	 * send an unasked PONG (incoming_pong) so that the peer knows we live.
+	 */
+	_Atomic int64_t working;
+	_Atomic bool open; /* a transfer is under way */
+};
+
 /*
- * Serves conn until it ends. working (or NULL) is set to now_ms() while a
- * call into the sink is under way, to 0 otherwise: whoever watches it may
- * send an unasked PONG (incoming_pong) so that the peer knows we live.
- * Blocks. Returns how it ended: CONN_EOF, or a negative errno (-EPROTO: the
- * peer broke the protocol).
+ * Serves conn until it ends. Blocks. Returns how it ended: CONN_EOF, or a
+ * negative errno (-EPROTO: the peer broke the protocol).
  */
 int incoming_serve(const struct incoming_config *config, struct conn *conn,
-    _Atomic int64_t *working);
+    struct incoming_watch *watch);
 
-/* The PONG for this peer now: our policy for it, and our free space. */
+/*
+ * The PONG for this peer now: our policy for it, and our free space as it was
+ * last heard of. Never blocks.
+ */
 void incoming_pong(const struct incoming_config *config,
     const struct conn *conn, uint64_t cookie, struct wire_msg *ret);
 

@@ -193,8 +193,10 @@ void ledger_end(struct ledger *l, uint64_t id, enum ledger_state state,
 		n->e.state = state;
 		n->e.error = error;
 		n->e.ended_ms = now_ms();
-		copy_text(
-		    n->e.reason, sizeof(n->e.reason), reason ? reason : "");
+		copy_text(n->e.reason, sizeof(n->e.reason),
+		    reason  ? reason
+		    : error ? strerror(-error)
+			    : "");
 		e = n->e;
 		forgotten = retire_locked(l, n);
 	}

@@ -39,6 +39,8 @@ struct ledger_entry {
 
 /* The reason of a DONE that promises less (--ack received). */
 #define LEDGER_NOT_SYNCED "received, not synced to the disk there"
+/* The reason of a DONE that is whole and durable, and not shown yet. */
+#define LEDGER_HELD "kept there until it has its name"
 
 struct ledger;
 

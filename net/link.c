@@ -42,6 +42,19 @@ static int send_ping(struct link *l)
 	return r == -EAGAIN ? 0 : r;
 }
 
+/* For how long nothing has come that should have. */
+static int64_t silence(struct link *l, bool owed, int64_t now)
+{
+	int64_t since = conn_heard_ms(l->conn);
+
+	if (!owed)
+		l->owed_ms = 0;
+	else if (!l->owed_ms)
+		l->owed_ms = now;
+	/* Before the question there was no reason to speak. */
+	return now - (since > l->owed_ms ? since : l->owed_ms);
+}
+
 /*
  * What silence means now: sends a PING when it is time, *ret_wait is how long
  * to wait for the next look.
@@ -49,37 +62,65 @@ static int send_ping(struct link *l)
 static int check_silence(struct link *l, bool owed, bool busy, int *ret_wait)
 {
 	int64_t now = now_ms();
-	int64_t silent = now - conn_heard_ms(l->conn);
+	int64_t silent = silence(l, owed, now);
+	int64_t unheard = now - conn_heard_ms(l->conn);
 	int64_t since_ping = now - l->pinged_ms;
 	int64_t ping_after = owed ? LINK_BUSY_PING_MS : LINK_PING_MS;
 	/* Never before a PING had its time to be answered. */
 	int64_t least = owed ? LINK_STALLED_MS : LINK_DEAD_MS;
 	int64_t patience = l->peer->table->config.patience_ms;
 	int64_t dead = busy && patience > least ? patience : least;
-	bool stalled = silent >= (owed ? LINK_STALLED_MS : LINK_DEAD_MS);
+	int64_t due;
+	int r;
 
 	if (silent >= dead)
 		return -ETIMEDOUT;
-	if (stalled != l->stalled)
-		peer_link_stalled(l->peer, l, stalled);
-	if (silent >= ping_after && since_ping >= ping_after) {
-		int r = send_ping(l);
-
+	if ((silent >= least) != l->stalled)
+		peer_link_stalled(l->peer, l, silent >= least);
+	if (unheard >= ping_after && since_ping >= ping_after) {
+		r = send_ping(l);
 		if (r)
 			return r;
 		l->pinged_ms = now;
+		since_ping = 0;
 	}
-	*ret_wait = (int)ping_after;
+	due = ping_after - (unheard < since_ping ? unheard : since_ping);
+	*ret_wait = (int)(due < 1 ? 1 : due);
 	return 0;
+}
+
+/* Sends what is to be asked, as far as the socket takes it. */
+static int ask(struct link *l)
+{
+	int r = treeop_ask(l);
+
+	if (!r)
+		r = conn_flush(l->conn);
+	return r == -EAGAIN ? 0 : r;
+}
+
+/* What every caller would do with m: an outcome or error, or 0: it is theirs.
+ * -EAGAIN: none of theirs, go on. */
+static int common(struct link *l, const struct wire_msg *m)
+{
+	int r;
+
+	switch (m->type) {
+	case WIRE_BYE: l->said_bye = true; return -ECONNRESET;
+	case WIRE_PONG: peer_heard_pong(l->peer, m); return -EAGAIN;
+	case WIRE_RESULT: r = treeop_result(l, m); return r ? r : LINK_ANSWERED;
+	default: return 0;
+	}
 }
 
 static int receive(
     struct link *l, bool owed, bool busy, bool poll_only, struct wire_msg *ret)
 {
 	int wait = 0;
-	int r;
+	int r = ask(l);
 
-	for (;;) {
+	owed |= l->n_asked > 0;
+	while (!r) {
 		if (!poll_only) {
 			r = check_silence(l, owed, busy, &wait);
 			if (r)
@@ -91,24 +132,23 @@ static int receive(
 			wake_consume(l);
 		if (r == CONN_EOF)
 			return -ECONNRESET;
-		if (r == -ETIMEDOUT && poll_only)
+		/* The idle loop has other duties. */
+		if (r == -ETIMEDOUT && (poll_only || !busy))
 			return -EAGAIN;
-		if (r == -ETIMEDOUT && !busy)
-			return -EAGAIN; /* the idle loop has other duties */
-		if (r == -ETIMEDOUT)
+		if (r == -ETIMEDOUT) {
+			r = 0;
 			continue;
+		}
 		if (r)
 			return r;
 		if (l->stalled)
 			peer_link_stalled(l->peer, l, false);
-		if (ret->type == WIRE_BYE) {
-			l->said_bye = true;
-			return -ECONNRESET;
-		}
-		if (ret->type != WIRE_PONG)
-			return 0;
-		peer_heard_pong(l->peer, ret);
+		r = common(l, ret);
+		if (r != -EAGAIN)
+			return r;
+		r = 0;
 	}
+	return r;
 }
 
 int link_receive(
@@ -117,6 +157,16 @@ int link_receive(
 	if (peers_stopping(l->peer->table))
 		return -ECANCELED;
 	return receive(l, owed, true, poll_only, ret);
+}
+
+int link_queue(struct link *l, const struct wire_msg *m)
+{
+	int r = conn_queue(l->conn, m);
+
+	if (r != -EAGAIN)
+		return r;
+	r = conn_flush(l->conn);
+	return r ? r : conn_queue(l->conn, m);
 }
 
 bool link_late_answer(const struct link *l, const struct wire_msg *m)
@@ -128,39 +178,10 @@ bool link_late_answer(const struct link *l, const struct wire_msg *m)
 	case WIRE_REFUSE: tag = m->refuse.tag; break;
 	case WIRE_ACK: tag = m->ack.tag; break;
 	case WIRE_ABORT: tag = m->abort.tag; break;
-	case WIRE_RESULT:
-		return m->result.req > 0 && m->result.req <= l->last_req;
+	case WIRE_DATA: return m->data.req > 0 && m->data.req <= l->stale_req;
 	default: return false;
 	}
 	return tag > 0 && tag <= l->last_tag;
-}
-
-int link_request(struct link *l, struct wire_msg *m, int *ret_result)
-{
-	uint64_t req = ++l->last_req;
-	struct wire_msg answer;
-	int r;
-
-	if (m->type == WIRE_MKDIR)
-		m->mkdir.req = req;
-	else
-		m->patch.req = req;
-	r = conn_send(l->conn, m);
-	while (!r) {
-		r = link_receive(l, true, false, &answer);
-		if (r == CONN_WOKEN || r == CONN_DRAINED) {
-			r = 0;
-			continue;
-		}
-		if (!r && answer.type == WIRE_RESULT &&
-		    answer.result.req == req) {
-			*ret_result = wire_code_to_errno(answer.result.code);
-			return 0;
-		}
-		if (!r && !link_late_answer(l, &answer))
-			r = -EPROTO;
-	}
-	return r;
 }
 
 /* Tries the peer's addresses in turn. */
@@ -193,7 +214,7 @@ static int idle(struct link *l)
 	struct wire_msg m;
 	int r = receive(l, false, false, false, &m);
 
-	if (r == CONN_WOKEN || r == CONN_DRAINED || r == -EAGAIN)
+	if (r > 0 || r == -EAGAIN)
 		return 0;
 	if (!r && !link_late_answer(l, &m))
 		r = -EPROTO;
@@ -243,6 +264,7 @@ static void *link_run(void *arg)
 	}
 	if (r)
 		log_debug("link: connection ended: %s", strerror(-r));
+	treeop_return(l);
 	peer_link_down(l->peer, l, r);
 	return NULL;
 }
@@ -262,6 +284,8 @@ int link_start_locked(struct peers *t, struct peer *p, struct conn *conn)
 	l->conn = conn;
 	l->started_ms = now_ms();
 	l->peer = p;
+	STAILQ_INIT(&l->asking);
+	STAILQ_INIT(&l->asked);
 	p->refs++;
 	LIST_INSERT_HEAD(&p->links, l, entry);
 	p->n_links++;

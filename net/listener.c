@@ -30,7 +30,7 @@ struct caller {
 	struct conn *conn; /* NULL before the key is proven */
 	bool known;        /* pre-handshake, from a live pinned peer's host */
 	bool victim;       /* was told to go */
-	_Atomic int64_t working;
+	struct incoming_watch watch;
 };
 LIST_HEAD(caller_list, caller);
 
@@ -225,7 +225,7 @@ static void *caller_run(void *arg)
 		if (conn_remote_hello(conn)->port)
 			l->config.caller(
 			    l->config.ctx, from, conn_remote_hello(conn)->port);
-		incoming_serve(&l->config.incoming, conn, &c->working);
+		incoming_serve(&l->config.incoming, conn, &c->watch);
 	}
 	finished(l, c);
 	return NULL;
@@ -419,7 +419,7 @@ void listener_tick(struct listener *l)
 
 	mutex_lock(&l->lock);
 	LIST_FOREACH(c, &l->callers, entry) {
-		int64_t since = atomic_load(&c->working);
+		int64_t since = atomic_load(&c->watch.working);
 
 		if (!c->conn || !since || now - since < 1000)
 			continue;
@@ -446,6 +446,19 @@ void listener_policy_changed(struct listener *l, const uint8_t *key)
 	mutex_unlock(&l->lock);
 }
 
+bool listener_here(struct listener *l, const uint8_t *key)
+{
+	bool here = false;
+	struct caller *c;
+
+	mutex_lock(&l->lock);
+	LIST_FOREACH(c, &l->callers, entry)
+		here |= c->conn && !memcmp(conn_remote_key(c->conn), key,
+				       IDENTITY_KEY_BYTES);
+	mutex_unlock(&l->lock);
+	return here;
+}
+
 unsigned listener_busy(struct listener *l)
 {
 	struct caller *c;
@@ -453,7 +466,7 @@ unsigned listener_busy(struct listener *l)
 
 	mutex_lock(&l->lock);
 	LIST_FOREACH(c, &l->callers, entry)
-		n += atomic_load(&c->working) != 0;
+		n += atomic_load(&c->watch.open);
 	mutex_unlock(&l->lock);
 	return n;
 }

@@ -6,6 +6,7 @@
 #ifndef LISTENER_H
 #define LISTENER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -47,6 +48,9 @@ void listener_tick(struct listener *l);
 
 /* Our policy for a key has changed: its connections are told. */
 void listener_policy_changed(struct listener *l, const uint8_t *key);
+
+/* Has this key a connection to us now? */
+bool listener_here(struct listener *l, const uint8_t *key);
 
 /* Connections that have a transfer under way. */
 unsigned listener_busy(struct listener *l);

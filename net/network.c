@@ -1,7 +1,9 @@
 /*
  * Wires the parts of net to each other: what discovery hears goes to the
  * prober, what the prober proves to the peers table, who calls us is dialled
- * back, and the keeper ("keeper", once a second) moves everybody's clock.
+ * back, and the keeper ("keeper", once a second) moves everybody's clock. The
+ * sink has one of its own ("inbox"): it may wait for its disk, and must not
+ * keep the keeper from saying that we live.
  */
 #include "network.h"
 
@@ -16,9 +18,10 @@
 #include "pool.h"
 #include "prober.h"
 #include "random.h"
+#include "space.h"
 #include "sync.h"
 
-enum { KEEPER_MS = 1000 };
+enum { TICK_MS = 1000 };
 
 struct network {
 	struct network_config config;
@@ -28,10 +31,11 @@ struct network {
 	struct pool *pool;
 	struct peers *peers;
 	struct prober *prober;
+	struct space *space;
 	struct listener *listener;
 	struct discovery *discovery;
-	pthread_t keeper;
-	bool keeping;
+	pthread_t keeper, inbox;
+	bool keeping, ticking;
 
 	struct mutex lock;
 	struct cond wake;
@@ -139,28 +143,60 @@ void discovery_stop(struct discovery *d)
 }
 #endif
 
-/* --- the keeper
- * --------------------------------------------------------------- */
+/* --- clocks -----------------------------------------------------------------
+ */
 
-static void *keeper_run(void *arg)
+/* Calls tick every second until the end; the lock is not held. */
+static void every_second(struct network *n, void (*tick)(struct network *n))
 {
-	struct network *n = arg;
-	int64_t next = now_ms();
+	int64_t next = now_ms() + TICK_MS;
 
 	mutex_lock(&n->lock);
 	while (!n->stopping) {
-		next += KEEPER_MS;
-		while (!n->stopping &&
-		       cond_wait_until(&n->wake, &n->lock, next) == 0)
-			;
+		if (cond_wait_until(&n->wake, &n->lock, next) == 0)
+			continue;
 		mutex_unlock(&n->lock);
-		listener_tick(n->listener);
-		peers_tick(n->peers);
+		tick(n);
+		next += TICK_MS;
 		if (now_ms() > next)
 			next = now_ms();
 		mutex_lock(&n->lock);
 	}
 	mutex_unlock(&n->lock);
+}
+
+static void keeper_tick(struct network *n)
+{
+	listener_tick(n->listener);
+	peers_tick(n->peers);
+}
+
+static void *keeper_run(void *arg)
+{
+	every_second(arg, keeper_tick);
+	return NULL;
+}
+
+/*
+ * Can this sender still say what becomes of what is held for it? One whom our
+ * owner has turned away since cannot, connected or not.
+ */
+static bool here(void *ctx, const uint8_t key[IDENTITY_KEY_BYTES])
+{
+	struct network *n = ctx;
+
+	return listener_here(n->listener, key) &&
+	       trust_incoming(n->trust, key) == WIRE_POLICY_ACCEPT;
+}
+
+static void inbox_tick(struct network *n)
+{
+	n->config.sink->ops->tick(n->config.sink, here, n);
+}
+
+static void *inbox_run(void *arg)
+{
+	every_second(arg, inbox_tick);
 	return NULL;
 }
 
@@ -175,6 +211,7 @@ static int new_listener(struct network *n)
 		.self = &n->self,
 		.incoming = {
 			.sink = n->config.sink,
+			.space = n->space,
 			.trust = n->trust,
 			.ledger = n->ledger,
 			.peers = n->peers,
@@ -221,7 +258,8 @@ int network_new(const struct network_config *config, struct network **ret)
 	set_discovery_state(n, "off");
 	n->ledger = ledger_new(config->transfer_changed, config->ctx);
 	n->pool = pool_new();
-	if (n->ledger && n->pool)
+	n->space = space_new(config->sink);
+	if (n->ledger && n->pool && n->space)
 		r = trust_open(config->state_fd, config->accept, &n->trust);
 	if (!r)
 		r = new_peers(n);
@@ -245,6 +283,9 @@ int network_start(struct network *n)
 	if (!r)
 		r = thread_start(&n->keeper, "keeper", keeper_run, n);
 	n->keeping = r == 0;
+	if (!r)
+		r = thread_start(&n->inbox, "inbox", inbox_run, n);
+	n->ticking = r == 0;
 	if (!r && n->config.discovery)
 		r = start_discovery(n);
 	return r;
@@ -310,6 +351,10 @@ void network_stop(struct network *n)
 	n->keeping = false;
 	peers_stop(n->peers);
 	listener_stop(n->listener); /* fs still asks for the port */
+	/* After the goodbyes: its disk may hang. */
+	if (n->ticking)
+		pthread_join(n->inbox, NULL);
+	n->ticking = false;
 	prober_stop(n->prober);
 	n->prober = NULL;
 	peers_stop(n->peers); /* a probe may have adopted one in between */
@@ -320,6 +365,7 @@ void network_free(struct network *n)
 	if (!n)
 		return;
 	listener_free(n->listener);
+	space_free(n->space);
 	peers_free(n->peers);
 	trust_close(n->trust);
 	ledger_free(n->ledger);

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 #include <xxhash.h>
 
 #include "bytes.h"
@@ -54,7 +55,8 @@ void ophash_trailer(
 	uint8_t t[TRAILER_BYTES];
 
 	assert(type == WIRE_WRITE || type == WIRE_TRUNCATE ||
-	       type == WIRE_RESERVE || type == WIRE_META);
+	       type == WIRE_RESERVE || type == WIRE_META ||
+	       type == WIRE_XATTR || type == WIRE_MOVE);
 	t[0] = (uint8_t)type;
 	put_be64(t + 1, seq);
 	put_be64(t + 9, a);
@@ -66,6 +68,25 @@ void ophash_meta(struct ophash *h, uint64_t seq, const struct wire_meta *m)
 {
 	ophash_trailer(h, WIRE_META, seq, (uint64_t)m->mask << 32 | m->mode,
 	    (uint64_t)m->mtime.sec);
+}
+
+void ophash_xattr(struct ophash *h, uint64_t seq, const struct wire_xattr *x)
+{
+	size_t name = strlen(x->name);
+
+	ophash_bytes(h, x->name, name);
+	ophash_bytes(h, x->bytes, x->len);
+	ophash_trailer(h, WIRE_XATTR, seq, x->remove, name + x->len);
+}
+
+void ophash_move(struct ophash *h, uint64_t seq,
+    const uint8_t parent[WIRE_ID_BYTES], const char *name)
+{
+	size_t len = strlen(name);
+
+	ophash_bytes(h, parent, WIRE_ID_BYTES);
+	ophash_bytes(h, name, len);
+	ophash_trailer(h, WIRE_MOVE, seq, 0, WIRE_ID_BYTES + len);
 }
 
 void ophash_digest(const struct ophash *h, uint8_t ret[WIRE_HASH_BYTES])

@@ -5,10 +5,12 @@
  * the two. XXH3-128 is no defence against a peer (records are): it catches our
  * own slips between the two places.
  *
- * For each operation in order: the bytes of a WRITE as they come, then a
+ * For each operation in order: its bytes as they come (of a WRITE; the name and
+ * then the value of an XATTR; the parent and then the name of a MOVE), and a
  * trailer of 25 bytes: type (1), seq (8), a (8), b (8), where a and b are
  *     WRITE     offset, length        TRUNCATE  size, 0
  *     RESERVE   offset, length        META      mask << 32 | mode, mtime.sec
+ *     XATTR     remove, bytes         MOVE      0, bytes
  *
  * One thread at a time; no allocation after ophash_new.
  */
@@ -29,6 +31,10 @@ void ophash_trailer(struct ophash *h, enum wire_type type, uint64_t seq,
     uint64_t a, uint64_t b);
 /* Trailer of a META. */
 void ophash_meta(struct ophash *h, uint64_t seq, const struct wire_meta *m);
+/* All of an XATTR and of a MOVE. */
+void ophash_xattr(struct ophash *h, uint64_t seq, const struct wire_xattr *x);
+void ophash_move(struct ophash *h, uint64_t seq,
+    const uint8_t parent[WIRE_ID_BYTES], const char *name);
 /* The hash so far; more may follow. */
 void ophash_digest(const struct ophash *h, uint8_t ret[WIRE_HASH_BYTES]);
 

@@ -19,6 +19,7 @@
 
 #include "wire.h"
 
+struct outdir; /* net/request.h */
 struct peer;
 struct outgoing;
 
@@ -38,33 +39,41 @@ struct waiter {
 	TAILQ_ENTRY(waiter) link;
 	uint64_t seq;
 	int64_t result;
-	bool parked, cancelled, is_write;
+	bool parked, cancelled, is_write, is_read;
+	uint8_t *buf; /* of a read: where to, from where, how much */
+	uint64_t offset;
+	size_t len, asked, got;
+};
+
+/* What is to be sent. Everything is borrowed, and referenced where counted. */
+struct outgoing_plan {
+	struct outdir *parent; /* NULL: the top */
+	const char *name;
+	uint32_t mode;
+	uint64_t size; /* a hint, or WIRE_SIZE_UNKNOWN */
+	/*
+	 * The next version of the file that was committed under this id; NULL:
+	 * a new file. It begins with that content and base_size bytes, and its
+	 * first write, fsync or commit waits for the peer to say that nobody
+	 * has touched it (else -ESTALE).
+	 */
+	const uint8_t *base;
+	uint64_t base_size;
+	/*
+	 * ... or the version after a transfer whose commit is still under way:
+	 * nothing is sent before that has ended, and where it fails this one
+	 * fails with the same error. base and base_size are then its own.
+	 */
+	struct outgoing *after;
 };
 
 /*
- * A directory of this sender at the peer, counted. Its MKDIR is queued at once
- * (acknowledged from memory); a file below it sends the MKDIR again on its own
- * connection as long as no RESULT has confirmed it, and fails with its error.
- */
-struct outdir;
-/* parent is referenced; NULL: the top. Returns 0, -ENOMEM, or as
- * outgoing_new. */
-int outdir_new(struct peer *peer, struct outdir *parent, const char *name,
-    uint32_t mode, struct outdir **ret);
-struct outdir *outdir_get(struct outdir *d);
-void outdir_put(struct outdir *d);
-/* Mode and times, sent after everything that was queued before. */
-int outdir_meta(struct outdir *d, const struct wire_meta *m);
-
-/*
- * A new file for peer in the directory parent (NULL: the top); both are
- * referenced. size is a hint or WIRE_SIZE_UNKNOWN. Nothing has been sent on
- * return.
+ * A new transfer to peer. Nothing has been sent on return.
  * Returns 0; -EHOSTUNREACH, -EACCES or -EKEYREJECTED where it is already known
  * that it cannot work; -EMFILE (too many transfers), -ENOMEM.
  */
-int outgoing_new(struct peer *peer, struct outdir *parent, const char *name,
-    uint32_t mode, uint64_t size, struct outgoing **ret);
+int outgoing_new(
+    struct peer *peer, const struct outgoing_plan *plan, struct outgoing **ret);
 
 struct outgoing *outgoing_get(struct outgoing *o);
 /* Frees with the last reference; by then it was committed or aborted. */
@@ -79,20 +88,35 @@ void outgoing_put(struct outgoing *o);
 int outgoing_write(struct outgoing *o, const void *bytes, size_t len,
     uint64_t offset, struct waiter *w, size_t *ret_taken);
 
-/* 0 or -errno; never parked. */
+/*
+ * 0 or -errno; never parked. -EBUSY: a commit is under way or done, so that it
+ * belongs to a new version (or to a request, net/request.h).
+ */
 int outgoing_truncate(struct outgoing *o, uint64_t size);
-/* A published file is patched late: acknowledged from memory. */
 int outgoing_meta(struct outgoing *o, const struct wire_meta *m);
+int outgoing_xattr(struct outgoing *o, const struct wire_xattr *x);
+/* Where the commit publishes it. parent (NULL: the top) is referenced. */
+int outgoing_move(struct outgoing *o, struct outdir *parent, const char *name);
 
 /*
- * fallocate, checkpoint and commit: 0 where there is nothing to wait for,
+ * fallocate, read, checkpoint and commit: 0 where there is nothing to wait for,
  * OUTGOING_PARKED, or -errno. A checkpoint says that all bytes so far are on
- * the peer's disk; a commit that the file is in its inbox, durable.
+ * the peer's disk; a commit that the file is in its inbox, durable (with hold:
+ * durable, and not shown before request_show, request_rename, or our end).
  */
+/* w may be NULL for WIRE_RESERVE_CHECK: a failure then ends the transfer. */
 int outgoing_reserve(struct outgoing *o, uint64_t offset, uint64_t len,
-    bool keep_size, struct waiter *w);
+    enum wire_reserve how, struct waiter *w);
+/*
+ * What is at offset now, from the peer's spool: the result is the count of
+ * bytes, less than len only where the file ends. buf is written to until done
+ * was called or outgoing_unpark returned true. -EACCES: nothing is uncommitted,
+ * and what was delivered is the peer's.
+ */
+int outgoing_read(struct outgoing *o, void *buf, size_t len, uint64_t offset,
+    struct waiter *w);
 int outgoing_checkpoint(struct outgoing *o, struct waiter *w);
-int outgoing_commit(struct outgoing *o, struct waiter *w);
+int outgoing_commit(struct outgoing *o, bool hold, struct waiter *w);
 
 /*
  * The caller of w was interrupted. True: w is no longer parked, done will not
@@ -103,20 +127,26 @@ int outgoing_commit(struct outgoing *o, struct waiter *w);
 bool outgoing_unpark(struct outgoing *o, struct waiter *w, int64_t *ret_taken);
 
 /*
- * Drops it, here and there: nothing of it appears at the peer unless it is
- * published already. err: a negative errno, which later calls return.
+ * Drops it, here and there: nothing of it appears at the peer. What was
+ * committed and acknowledged stays; what a COMMIT under way publishes is taken
+ * back. err: a negative errno, which later calls return.
  */
 void outgoing_abort(struct outgoing *o, int err);
 
-/* Late metadata of a file that was published under id. 0 or -errno. */
-int outgoing_patch(struct peer *peer, const uint8_t id[WIRE_ID_BYTES],
-    const struct wire_meta *m);
-
-/* Anything new since the last commit (a new, still empty file included)? */
+/* Neither committed nor failed (a new, still empty file included)? */
 bool outgoing_uncommitted(struct outgoing *o);
+/* Uncommitted, and no commit is under way: operations are welcome. */
+bool outgoing_writable(struct outgoing *o);
 /* Its window is well beyond its share: writes that were not waited for. */
 bool outgoing_overfull(struct outgoing *o);
+/* Its commit was acknowledged (published or held). */
 bool outgoing_published(struct outgoing *o);
+/* ... with hold. */
+bool outgoing_held(struct outgoing *o);
+/* Bytes that the peer has applied. */
+uint64_t outgoing_progress(struct outgoing *o);
+/* "waiting", "active", "committing", "done", "failed": ledger.h's words. */
+const char *outgoing_state_name(struct outgoing *o);
 /* 0 or the sticky error. */
 int outgoing_error(struct outgoing *o);
 uint64_t outgoing_size(struct outgoing *o);

@@ -29,47 +29,71 @@ static void tell(struct outgoing *o)
 	outgoing_tell(&ready);
 }
 
-/* The state of the ACK for this operation. */
-static enum wire_state answer_to(const struct op *op)
+/* Does an ACK with this state answer op? */
+static bool answers(const struct op *op, enum wire_state state)
 {
-	if (op->msg.type == WIRE_COMMIT)
-		return WIRE_PUBLISHED;
-	return op->msg.type == WIRE_CHECKPOINT ? WIRE_DURABLE : WIRE_APPLIED;
+	switch (op->type) {
+	case WIRE_CHECKPOINT: return state == WIRE_DURABLE;
+	case WIRE_COMMIT:
+		/* A receiver may show at once, or promise less, and says so. */
+		return state == WIRE_PUBLISHED || state == WIRE_RECEIVED ||
+		       (state == WIRE_HELD && op->hold);
+	default: return state == WIRE_APPLIED;
+	}
 }
 
-/* A receiver may have promised less than PUBLISHED, and says so. */
-static bool answers(enum wire_state state, enum wire_state needed)
+static bool is_barrier(const struct op *op)
 {
-	return needed == WIRE_PUBLISHED ? state >= needed : state == needed;
+	return op->type == WIRE_CHECKPOINT || op->type == WIRE_COMMIT;
 }
 
 /* Frees what is acknowledged. -EPROTO: an answer that cannot be. */
 static int acked_locked(struct outgoing *o, uint64_t seq, enum wire_state state)
     REQUIRES(o->lock)
 {
-	enum wire_state got = WIRE_APPLIED;
 	struct op *op;
 
 	if (seq <= o->acked_seq)
 		return 0;
 	while ((op = TAILQ_FIRST(&o->ops)) && op != o->next &&
 	       o->acked_seq < seq) {
-		got = answer_to(op);
+		bool last = o->acked_seq + 1 == seq;
+
 		/* A barrier is answered by itself, and in full. */
-		if (got != WIRE_APPLIED &&
-		    (o->acked_seq + 1 != seq || !answers(state, got)))
+		if ((last || is_barrier(op)) && !(last && answers(op, state)))
 			return -EPROTO;
-		if (op->msg.type == WIRE_WRITE)
-			o->acked_bytes += op->msg.write.len;
+		if (op->type == WIRE_WRITE)
+			o->acked_bytes += op->len;
 		o->acked_seq++;
 		outgoing_op_free_locked(o, op);
 		o->released = true;
 	}
-	return o->acked_seq == seq && answers(state, got) ? 0 : -EPROTO;
+	return o->acked_seq == seq ? 0 : -EPROTO;
+}
+
+/* *ret_after: the versions that waited for this one's COMMIT. */
+static int ack_locked(struct outgoing *o, const struct wire_msg *m,
+    bool *ret_published, struct outgoing_list *ret_after) REQUIRES(o->lock)
+{
+	int r;
+
+	if (o->state == OUTGOING_FAILED)
+		return 0;
+	r = acked_locked(o, m->ack.seq, m->ack.state);
+	if (r || !o->commit_seq || o->acked_seq < o->commit_seq)
+		return r;
+	if (o->n_reads) /* they were asked before the COMMIT */
+		return -EPROTO;
+	o->state = OUTGOING_PUBLISHED;
+	o->kept = m->ack.state == WIRE_HELD;
+	o->told = *ret_published = true;
+	outgoing_followers_locked(o, ret_after);
+	return 0;
 }
 
 static int on_ack(struct outgoing *o, const struct wire_msg *m)
 {
+	struct outgoing_list after = TAILQ_HEAD_INITIALIZER(after);
 	struct ledger *ledger = o->peer->table->config.ledger;
 	bool published = false;
 	uint64_t bytes;
@@ -81,15 +105,7 @@ static int on_ack(struct outgoing *o, const struct wire_msg *m)
 		return 0;
 	}
 	mutex_lock(&o->lock);
-	if (o->state == OUTGOING_FAILED) {
-		mutex_unlock(&o->lock);
-		return 0;
-	}
-	r = acked_locked(o, m->ack.seq, m->ack.state);
-	if (!r && o->commit_seq && o->acked_seq == o->commit_seq) {
-		o->state = OUTGOING_PUBLISHED;
-		published = o->told = true;
-	}
+	r = ack_locked(o, m, &published, &after);
 	bytes = o->acked_bytes;
 	mutex_unlock(&o->lock);
 	if (r)
@@ -98,7 +114,10 @@ static int on_ack(struct outgoing *o, const struct wire_msg *m)
 	ledger_progress(ledger, o->ledger_id, bytes);
 	if (published)
 		ledger_end(ledger, o->ledger_id, LEDGER_DONE, 0,
-		    m->ack.state == WIRE_RECEIVED ? LEDGER_NOT_SYNCED : NULL);
+		    m->ack.state == WIRE_RECEIVED ? LEDGER_NOT_SYNCED
+		    : m->ack.state == WIRE_HELD   ? LEDGER_HELD
+						  : NULL);
+	outgoing_settle(&after, 0);
 	tell(o);
 	return 0;
 }
@@ -134,7 +153,9 @@ static int on_message(
 	enum outgoing_state state = state_of(o);
 	uint32_t tag = o->offer.tag;
 
-	if (state == OUTGOING_FAILED)
+	if (m->type == WIRE_DATA && state != OUTGOING_OFFERED)
+		return outgoing_on_data(o, l, m);
+	if (state == OUTGOING_FAILED || !o->offered)
 		return link_late_answer(l, m) ? 0 : -EPROTO;
 	if (m->type == WIRE_ACCEPT && m->accept.tag == tag)
 		return state == OUTGOING_OFFERED && m->accept.applied == 0
@@ -165,13 +186,11 @@ static struct op *next_op(struct outgoing *o)
 	mutex_lock(&o->lock);
 	op = o->next;
 	if (o->state == OUTGOING_FAILED ||
-	    (o->state < OUTGOING_ACCEPTED && !o->presumed))
+	    (o->state < OUTGOING_ACCEPTED && !o->presumed) ||
+	    (op && outgoing_read_stands_locked(o, op->seq)))
 		op = NULL;
-	if (op && op->open) {
-		op->open = false;
-		ophash_trailer(o->hash, WIRE_WRITE, op->msg.write.seq,
-		    op->msg.write.offset, op->msg.write.len);
-	}
+	if (op)
+		outgoing_close_op_locked(o, op);
 	mutex_unlock(&o->lock);
 	return op;
 }
@@ -180,49 +199,80 @@ static void op_sent(struct outgoing *o, struct op *op)
 {
 	mutex_lock(&o->lock);
 	o->next = TAILQ_NEXT(op, entry);
-	if (op->msg.type == WIRE_COMMIT)
+	if (op->type == WIRE_COMMIT)
 		o->commit_sent = true;
 	mutex_unlock(&o->lock);
 }
 
-/* The output buffer is small until a transfer needs more. */
-static int make_room(struct conn *c, const struct op *op)
+/* 0 or as link_queue. */
+static int send_op(struct outgoing *o, struct link *l, struct op *op)
 {
-	int r = conn_flush(c);
+	struct wire_msg m = { .type = WIRE_WRITE };
+	int r = 0;
 
-	if (!r && op->msg.type == WIRE_WRITE)
-		r = conn_reserve_output(c, op->cap);
+	if (op->dir && !op->ahead) {
+		r = treeop_ahead(l, op->dir, o->offer.tag);
+		op->ahead = true;
+	}
+	if (!r)
+		r = treeop_ask(l);
+	if (r)
+		return r;
+	if (op->msg) {
+		packed_get(op->msg, &m);
+	} else {
+		m.write.seq = op->seq;
+		m.write.offset = op->offset;
+		m.write.bytes = op->data;
+		m.write.len = op->len;
+	}
+	r = link_queue(l, &m);
+	if (!r)
+		op_sent(o, op);
+	return r;
+}
+
+/* Behind the MKDIRs that were asked for. */
+static int send_offer(struct outgoing *o, struct link *l)
+{
+	struct wire_msg m = { .type = WIRE_OFFER };
+	int r = treeop_ask(l);
+
+	if (r || o->offered)
+		return r;
+	m.offer = o->offer;
+	r = link_queue(l, &m);
+	o->offered = r == 0;
 	return r;
 }
 
 /*
- * Fills the output buffer and sends it. 0: nothing more to send now; -EAGAIN:
- * the socket is full; else the connection is broken.
+ * Fills the output buffer and sends it. 0: nothing more to send now; SEND_MORE;
+ * -EAGAIN: the socket is full; else the connection is broken.
  */
-static int send_ops(struct outgoing *o, struct conn *c)
+static int send_ops(struct outgoing *o, struct link *l)
 {
 	struct op *op;
-	int r = 0;
+	bool large;
+	int r = send_offer(o, l);
 
-	while ((op = next_op(o))) {
-		r = conn_queue(c, &op->msg);
-		if (r == -EAGAIN) {
-			r = make_room(c, op);
-			if (r)
-				return r;
-			continue;
-		}
+	while (!r) {
+		r = outgoing_send_reads(o, l);
 		if (r)
-			return r;
-		op_sent(o, op);
-		/* Large records go at once; small ones gather. */
-		if (op->msg.type == WIRE_WRITE &&
-		    op->msg.write.len >= SEND_AT_ONCE) {
-			r = conn_flush(c);
+			break;
+		op = next_op(o);
+		if (!op)
+			break;
+		/* Large records go at once; small ones gather. It is not
+		 * looked at once it was sent. */
+		large = op->type == WIRE_WRITE && op->len >= SEND_AT_ONCE;
+		r = send_op(o, l, op);
+		if (!r && large) {
+			r = conn_flush(l->conn);
 			return r ? r : SEND_MORE;
 		}
 	}
-	return conn_flush(c);
+	return r < 0 ? r : conn_flush(l->conn);
 }
 
 /* An answer is owed: to the OFFER, or to an operation. */
@@ -231,7 +281,7 @@ static bool answer_owed(struct outgoing *o)
 	bool owed;
 
 	mutex_lock(&o->lock);
-	owed = o->state == OUTGOING_OFFERED ||
+	owed = o->state == OUTGOING_OFFERED || o->n_reads ||
 	       (TAILQ_FIRST(&o->ops) && TAILQ_FIRST(&o->ops) != o->next);
 	mutex_unlock(&o->lock);
 	return owed;
@@ -254,11 +304,13 @@ static int run(struct outgoing *o, struct link *l)
 	int sent, r;
 
 	while (!is_over(o)) {
-		sent = send_ops(o, l->conn);
+		if (atomic_load(&l->tree_job))
+			treeop_pump(l);
+		sent = send_ops(o, l);
 		if (sent < 0 && sent != -EAGAIN)
 			return sent;
 		r = link_receive(l, answer_owed(o), sent == SEND_MORE, &m);
-		if (r == CONN_WOKEN || r == CONN_DRAINED || r == -EAGAIN)
+		if (r > 0 || r == -EAGAIN)
 			continue;
 		if (!r)
 			r = on_message(o, l, &m);
@@ -269,46 +321,6 @@ static int run(struct outgoing *o, struct link *l)
 }
 
 /* --- begin and end ------------------------------------------------------ */
-
-/* Directories above o that the peer has not confirmed, outermost first. */
-static int make_dirs(struct link *l, struct outdir *d, int *ret_result)
-{
-	struct wire_msg m = { .type = WIRE_MKDIR };
-	int r;
-
-	if (!d || atomic_load(&d->made))
-		return 0;
-	r = make_dirs(l, d->parent, ret_result);
-	if (r || *ret_result)
-		return r;
-	m.mkdir = d->mkdir;
-	r = link_request(l, &m, ret_result);
-	if (!r && !*ret_result)
-		atomic_store(&d->made, true);
-	return r;
-}
-
-/* *ret_offered: the peer will have heard of it. */
-static int offer(struct outgoing *o, struct link *l, bool *ret_offered)
-{
-	struct wire_msg m = { .type = WIRE_OFFER };
-	int result = 0;
-	int r = make_dirs(l, o->parent, &result);
-
-	if (r)
-		return r;
-	if (result) {
-		outgoing_fail(o, result);
-		return 0;
-	}
-	o->offer.tag = ++l->last_tag;
-	m.offer = o->offer;
-	r = conn_queue(l->conn, &m);
-	if (r == -EAGAIN) /* answers or PINGs wait in the buffer */
-		r = conn_send(l->conn, &m);
-	*ret_offered = r == 0;
-	return r;
-}
 
 /* False: it was given up before a connection was there. */
 static bool attach(struct outgoing *o, struct link *l)
@@ -333,6 +345,19 @@ static bool attach(struct outgoing *o, struct link *l)
 	return alive;
 }
 
+/* Everything is to be sent once more, on another connection. */
+static void rewind_locked(struct outgoing *o) REQUIRES(o->lock)
+{
+	struct op *op;
+
+	TAILQ_FOREACH(op, &o->ops, entry)
+		op->ahead = false;
+	o->next = TAILQ_FIRST(&o->ops);
+	o->state = OUTGOING_QUEUED;
+	o->offered = false;
+	outgoing_rewind_reads_locked(o);
+}
+
 /*
  * Nothing was lost with the connection: everything can be sent once more. Not
  * to a peer that breaks the protocol, nor for longer than the patience to one
@@ -342,26 +367,28 @@ static bool rewind_ops(struct outgoing *o, int why)
 {
 	int64_t patience = o->peer->table->config.patience_ms;
 	int64_t now = now_ms();
-	bool can;
+	bool over, can;
 
 	mutex_lock(&o->lock);
 	o->link = NULL;
 	if (!o->broken_ms || now - o->attached_ms > patience)
 		o->broken_ms = now;
-	can = !o->released && !o->commit_sent && o->state != OUTGOING_FAILED &&
-	      o->state != OUTGOING_PUBLISHED && why != -EPROTO &&
+	over = o->state == OUTGOING_FAILED || o->state == OUTGOING_PUBLISHED;
+	can = !o->released && !o->commit_sent && !over && why != -EPROTO &&
 	      why != -EBADMSG && now - o->broken_ms <= patience &&
 	      !peers_stopping(o->peer->table);
-	if (can) {
-		o->next = TAILQ_FIRST(&o->ops);
-		o->state = OUTGOING_QUEUED;
-	}
+	if (can)
+		rewind_locked(o);
+	o->unsure = o->commit_sent && !over;
 	mutex_unlock(&o->lock);
 	return can;
 }
 
-/* The window of a transfer that is over; the thread reads it no longer. */
-static bool detach(struct outgoing *o)
+/*
+ * The window of a transfer that is over; the thread reads it no longer.
+ * *ret_recall: it was aborted behind its COMMIT.
+ */
+static bool detach(struct outgoing *o, bool *ret_recall)
 {
 	struct op *op;
 	bool published;
@@ -369,22 +396,35 @@ static bool detach(struct outgoing *o)
 	mutex_lock(&o->lock);
 	o->link = NULL;
 	published = o->state == OUTGOING_PUBLISHED;
+	*ret_recall = !published && o->aborted && o->commit_sent;
 	while ((op = TAILQ_FIRST(&o->ops)))
 		outgoing_op_free_locked(o, op);
 	mutex_unlock(&o->lock);
 	return published;
 }
 
-/* Tells the peer that nothing more comes. A full socket: drop it instead. */
-static int send_abort(struct outgoing *o, struct conn *c)
+/*
+ * Tells the peer that nothing more comes; right behind it, that what the COMMIT
+ * may have published is to go. A full socket: drop it instead (and the link
+ * puts back what it was to ask).
+ */
+static int send_abort(struct outgoing *o, struct link *l, bool recall)
 {
 	struct wire_msg m = { .type = WIRE_ABORT };
-	int r;
+	int r = 0;
 
 	m.abort.tag = o->offer.tag;
 	m.abort.code = WIRE_ECANCELED;
-	r = conn_try_send(c, &m);
-	return r == -EAGAIN ? -ECONNABORTED : r;
+	if (recall)
+		r = treeop_withdraw(l, o->offer.id);
+	if (!r)
+		r = link_queue(l, &m);
+	if (!r)
+		r = treeop_ask(l);
+	if (r)
+		return r == -EAGAIN ? -ECONNABORTED : r;
+	r = conn_flush(l->conn);
+	return r == -EAGAIN ? 0 : r;
 }
 
 /* What the program is told of a connection that broke like this. */
@@ -395,28 +435,46 @@ static int broken(struct outgoing *o, int why)
 	return why == -EPROTO || why == -EBADMSG ? -EIO : -ETIMEDOUT;
 }
 
+/* o is over, or (r) its connection is. */
+static int end(struct outgoing *o, struct link *l, int r)
+{
+	bool published, recall;
+
+	if (r)
+		outgoing_fail(o, broken(o, r));
+	published = detach(o, &recall);
+	if (!r && o->offered && !published)
+		r = send_abort(o, l, recall);
+	else if (recall)
+		request_withdraw(o->peer, o->offer.id);
+	if (!r)
+		conn_reserve_output(l->conn, 0);
+	return r;
+}
+
 int outgoing_run(struct outgoing *o, struct link *l)
 {
-	bool offered = false;
+	bool again = false;
 	int r = 0;
 
 	if (attach(o, l)) {
 		ledger_state(
 		    o->peer->table->config.ledger, o->ledger_id, LEDGER_ACTIVE);
-		r = offer(o, l, &offered);
+		l->now = o;
+		o->offer.tag = ++l->last_tag;
+		r = treeop_ahead(l, o->parent, o->offer.tag);
 		if (!r)
 			r = run(o, l);
-		if (r && rewind_ops(o, r)) {
-			/* Takes the reference. */
-			peer_requeue(o->peer, o, conn_heard_ms(l->conn));
-			return r;
-		}
-		if (r)
-			outgoing_fail(o, broken(o, r));
-		if (!detach(o) && !r && offered)
-			r = send_abort(o, l->conn);
-		if (!r)
-			conn_reserve_output(l->conn, 0);
+		treeop_drop_ahead(l);
+		again = r && rewind_ops(o, r);
+		if (!again)
+			r = end(o, l, r);
+		l->stale_req = l->last_req;
+		l->now = NULL;
+	}
+	if (again) { /* takes the reference */
+		peer_requeue(o->peer, o, conn_heard_ms(l->conn));
+		return r;
 	}
 	peer_transfer_done(o->peer);
 	outgoing_put(o);

@@ -9,7 +9,7 @@
 
 #include "outgoing_internal.h"
 #include "pool.h"
-#include "treeop.h"
+#include "request.h"
 
 enum {
 	SHARE_MAX = 2 * 1024 * 1024,
@@ -19,6 +19,7 @@ enum {
 	 * need buffers for. */
 	FEW_TRANSFERS = 8,
 	OPS_MAX = 16384, /* not yet acknowledged; their data are bounded */
+	XATTRS_MAX = 2 * WIRE_XATTR_MAX, /* bytes of attributes among them */
 };
 
 static struct pool *pool_of(struct outgoing *o)
@@ -44,8 +45,12 @@ void outgoing_op_free_locked(struct outgoing *o, struct op *op)
 		pool_give(pool_of(o), op->data, op->cap);
 		o->held -= op->cap;
 	}
+	if (op->type == WIRE_XATTR)
+		o->packed -= op->msg->len;
 	if (o->next == op)
 		o->next = NULL;
+	outdir_put(op->dir);
+	free(op->msg);
 	free(op);
 	if (o->windowed && TAILQ_EMPTY(&o->ops)) {
 		o->windowed = false;
@@ -53,34 +58,32 @@ void outgoing_op_free_locked(struct outgoing *o, struct op *op)
 	}
 }
 
-/* Ends the WRITE that is still open: from now on it can be sent as it is. */
-static void close_last_locked(struct outgoing *o) REQUIRES(o->lock)
+void outgoing_close_op_locked(struct outgoing *o, struct op *op)
 {
-	struct op *op = TAILQ_LAST(&o->ops, op_queue);
-
-	if (!op || !op->open)
+	if (!op->open)
 		return;
 	op->open = false;
-	ophash_trailer(o->hash, WIRE_WRITE, op->msg.write.seq,
-	    op->msg.write.offset, op->msg.write.len);
+	ophash_trailer(o->hash, WIRE_WRITE, op->seq, op->offset, op->len);
 }
 
 /* Appends an operation of this type with the next number, not yet hashed. */
 static struct op *op_add_locked(struct outgoing *o, enum wire_type type)
     REQUIRES(o->lock)
 {
+	struct op *last = TAILQ_LAST(&o->ops, op_queue);
 	bool full = o->n_ops >= OPS_MAX && type != WIRE_COMMIT;
 	struct op *op = full ? NULL : calloc(1, sizeof(*op));
 
 	if (!op)
 		return NULL;
-	close_last_locked(o);
+	if (last)
+		outgoing_close_op_locked(o, last);
 	o->n_ops++;
-	op->msg.type = type;
+	op->type = type;
+	op->seq = ++o->last_seq;
 	TAILQ_INSERT_TAIL(&o->ops, op, entry);
 	if (!o->next)
 		o->next = op;
-	o->last_seq++;
 	o->count += type != WIRE_CHECKPOINT && type != WIRE_COMMIT;
 	if (!o->windowed) {
 		o->windowed = true;
@@ -89,16 +92,36 @@ static struct op *op_add_locked(struct outgoing *o, enum wire_type type)
 	return op;
 }
 
+/* The same for all but WRITE, as m says; its seq is set here. 0 or -ENOMEM. */
+static int op_pack_locked(
+    struct outgoing *o, struct wire_msg *m, struct op **ret) REQUIRES(o->lock)
+{
+	struct packed *packed;
+	struct op *op;
+
+	/* It stands first in all of them. */
+	m->truncate.seq = o->last_seq + 1;
+	packed = packed_new(m);
+	if (!packed)
+		return -ENOMEM;
+	op = op_add_locked(o, m->type);
+	if (!op) {
+		free(packed);
+		return -ENOMEM;
+	}
+	op->msg = packed;
+	outgoing_kick_locked(o);
+	if (ret)
+		*ret = op;
+	return 0;
+}
+
 /* What forbids a new operation, or 0. */
 static int refused_locked(struct outgoing *o) REQUIRES(o->lock)
 {
 	if (o->error)
 		return o->error;
-	/* A version of a delivered file needs what this protocol version
-	 * does not have. */
-	if (o->state == OUTGOING_PUBLISHED || o->commit_seq)
-		return -EOPNOTSUPP;
-	return 0;
+	return o->state == OUTGOING_PUBLISHED || o->commit_seq ? -EBUSY : 0;
 }
 
 void outgoing_kick_locked(struct outgoing *o)
@@ -114,15 +137,14 @@ static size_t join_locked(struct outgoing *o, const uint8_t *bytes, size_t len,
 	struct op *op = TAILQ_LAST(&o->ops, op_queue);
 	size_t room;
 
-	if (!op || !op->open ||
-	    op->msg.write.offset + op->msg.write.len != offset)
+	if (!op || !op->open || op->offset + op->len != offset)
 		return 0;
-	room = op->cap - op->msg.write.len;
+	room = op->cap - op->len;
 	if (len > room)
 		len = room;
-	memcpy(op->data + op->msg.write.len, bytes, len);
+	memcpy(op->data + op->len, bytes, len);
 	ophash_bytes(o->hash, bytes, len);
-	op->msg.write.len += len;
+	op->len += len;
 	return len;
 }
 
@@ -167,9 +189,7 @@ static size_t append_locked(struct outgoing *o, const uint8_t *bytes,
 	op->cap = cap;
 	op->open = true;
 	o->held += cap;
-	op->msg.write.seq = o->last_seq;
-	op->msg.write.offset = offset;
-	op->msg.write.bytes = data;
+	op->offset = offset;
 	return join_locked(o, bytes, len, offset);
 }
 
@@ -212,8 +232,7 @@ int outgoing_write(struct outgoing *o, const void *bytes, size_t len,
 	if (!r) {
 		if (offset + taken > o->size)
 			o->size = offset + taken;
-		if (o->held >= outgoing_share(o) ||
-		    (!o->presumed && o->state < OUTGOING_ACCEPTED))
+		if (!outgoing_may_answer_locked(o))
 			r = park_locked(o, w, 0, true, (int64_t)taken);
 		if (r == 0)
 			*ret_taken = taken;
@@ -225,81 +244,109 @@ int outgoing_write(struct outgoing *o, const void *bytes, size_t len,
 
 int outgoing_truncate(struct outgoing *o, uint64_t size)
 {
-	struct op *op;
+	struct wire_msg m = { .type = WIRE_TRUNCATE };
 	int r;
 
 	if (size > INT64_MAX)
 		return -EFBIG;
+	m.truncate.size = size;
 	mutex_lock(&o->lock);
 	r = refused_locked(o);
 	if (!r && size == o->size)
 		goto out; /* nothing would change there */
-	if (!r && !(op = op_add_locked(o, WIRE_TRUNCATE)))
-		r = -ENOMEM;
+	if (!r)
+		r = op_pack_locked(o, &m, NULL);
 	if (!r) {
-		op->msg.truncate.seq = o->last_seq;
-		op->msg.truncate.size = o->size = size;
+		o->size = size;
 		ophash_trailer(o->hash, WIRE_TRUNCATE, o->last_seq, size, 0);
-		outgoing_kick_locked(o);
 	}
 out:
 	mutex_unlock(&o->lock);
 	return r;
 }
 
-int outgoing_meta(struct outgoing *o, const struct wire_meta *m)
+int outgoing_meta(struct outgoing *o, const struct wire_meta *meta)
 {
-	struct op *op;
-	bool late;
-	int r = 0;
+	struct wire_msg m = { .type = WIRE_META };
+	int r;
 
+	m.meta.meta = *meta;
 	mutex_lock(&o->lock);
-	late = o->commit_seq || o->state == OUTGOING_PUBLISHED;
-	if (!late) {
-		r = refused_locked(o);
-		if (!r && !(op = op_add_locked(o, WIRE_META)))
-			r = -ENOMEM;
-		if (!r) {
-			op->msg.meta.seq = o->last_seq;
-			op->msg.meta.meta = *m;
-			ophash_meta(o->hash, o->last_seq, m);
-			outgoing_kick_locked(o);
-		}
-	}
+	r = refused_locked(o);
+	if (!r)
+		r = op_pack_locked(o, &m, NULL);
+	if (!r)
+		ophash_meta(o->hash, o->last_seq, meta);
 	mutex_unlock(&o->lock);
-	return late ? treeop_patch(o->peer, o->offer.id, m) : r;
+	return r;
 }
 
-int outgoing_patch(struct peer *peer, const uint8_t id[WIRE_ID_BYTES],
-    const struct wire_meta *m)
+int outgoing_xattr(struct outgoing *o, const struct wire_xattr *x)
 {
-	return treeop_patch(peer, id, m);
+	struct wire_msg m = { .type = WIRE_XATTR };
+	struct op *op;
+	int r;
+
+	m.xattr.xattr = *x;
+	mutex_lock(&o->lock);
+	r = refused_locked(o);
+	if (!r && o->packed && o->packed + x->len > XATTRS_MAX)
+		r = -ENOSPC;
+	if (!r)
+		r = op_pack_locked(o, &m, &op);
+	if (!r) {
+		o->packed += op->msg->len;
+		ophash_xattr(o->hash, o->last_seq, x);
+	}
+	mutex_unlock(&o->lock);
+	return r;
+}
+
+int outgoing_move(struct outgoing *o, struct outdir *parent, const char *name)
+{
+	struct wire_msg m = { .type = WIRE_MOVE };
+	struct op *op;
+	int r;
+
+	if (parent)
+		memcpy(m.move.parent, outdir_id(parent), WIRE_ID_BYTES);
+	strncpy(m.move.name, name, WIRE_NAME_MAX);
+	mutex_lock(&o->lock);
+	r = refused_locked(o);
+	if (!r)
+		r = op_pack_locked(o, &m, &op);
+	if (!r) {
+		op->dir = parent ? outdir_get(parent) : NULL;
+		ophash_move(o->hash, o->last_seq, m.move.parent, name);
+	}
+	mutex_unlock(&o->lock);
+	return r;
 }
 
 int outgoing_reserve(struct outgoing *o, uint64_t offset, uint64_t len,
-    bool keep_size, struct waiter *w)
+    enum wire_reserve how, struct waiter *w)
 {
-	struct op *op;
+	struct wire_msg m = { .type = WIRE_RESERVE };
+	bool grows = how == WIRE_RESERVE_EXTEND || how == WIRE_RESERVE_ZERO;
 	int r;
 
 	if (offset > INT64_MAX || len > INT64_MAX - offset)
 		return -EFBIG;
 	if (len == 0)
 		return -EINVAL;
+	m.reserve.offset = offset;
+	m.reserve.len = len;
+	m.reserve.how = how;
 	mutex_lock(&o->lock);
 	r = refused_locked(o);
-	if (!r && !(op = op_add_locked(o, WIRE_RESERVE)))
-		r = -ENOMEM;
+	if (!r)
+		r = op_pack_locked(o, &m, NULL);
 	if (!r) {
-		op->msg.reserve.seq = o->last_seq;
-		op->msg.reserve.offset = offset;
-		op->msg.reserve.len = len;
-		op->msg.reserve.keep_size = keep_size;
 		ophash_trailer(o->hash, WIRE_RESERVE, o->last_seq, offset, len);
-		if (!keep_size && offset + len > o->size)
+		if (grows && offset + len > o->size)
 			o->size = offset + len;
-		r = park_locked(o, w, o->last_seq, false, 0);
-		outgoing_kick_locked(o);
+		if (w)
+			r = park_locked(o, w, o->last_seq, false, 0);
 	}
 	mutex_unlock(&o->lock);
 	return r;
@@ -307,18 +354,24 @@ int outgoing_reserve(struct outgoing *o, uint64_t offset, uint64_t len,
 
 /* CHECKPOINT or COMMIT at the end of the window, and somebody to wait for it.
  */
-static int seal_locked(
-    struct outgoing *o, enum wire_type type, struct waiter *w) REQUIRES(o->lock)
+static int seal_locked(struct outgoing *o, enum wire_type type, bool hold,
+    struct waiter *w) REQUIRES(o->lock)
 {
-	struct op *op = op_add_locked(o, type);
+	struct op *last = TAILQ_LAST(&o->ops, op_queue);
+	struct wire_msg m = { .type = type };
+	struct op *op;
+	int r;
 
-	if (!op)
-		return -ENOMEM;
-	op->msg.commit.seq = o->last_seq;
-	op->msg.commit.size = o->size;
-	op->msg.commit.count = o->count;
-	ophash_digest(o->hash, op->msg.commit.hash);
-	outgoing_kick_locked(o);
+	if (last) /* the digest is of whole operations */
+		outgoing_close_op_locked(o, last);
+	m.commit.size = o->size;
+	m.commit.count = o->count;
+	m.commit.hold = hold;
+	ophash_digest(o->hash, m.commit.hash);
+	r = op_pack_locked(o, &m, &op);
+	if (r)
+		return r;
+	op->hold = hold;
 	return park_locked(o, w, o->last_seq, false, 0);
 }
 
@@ -333,7 +386,7 @@ int outgoing_checkpoint(struct outgoing *o, struct waiter *w)
 	} else if (!r && o->commit_seq) {
 		r = park_locked(o, w, o->commit_seq, false, 0);
 	} else if (!r && o->last_seq > o->checked_seq) {
-		r = seal_locked(o, WIRE_CHECKPOINT, w);
+		r = seal_locked(o, WIRE_CHECKPOINT, false, w);
 		if (r != -ENOMEM)
 			o->checked_seq = o->last_seq;
 	} else if (!r && o->acked_seq < o->checked_seq) {
@@ -343,7 +396,7 @@ int outgoing_checkpoint(struct outgoing *o, struct waiter *w)
 	return r;
 }
 
-int outgoing_commit(struct outgoing *o, struct waiter *w)
+int outgoing_commit(struct outgoing *o, bool hold, struct waiter *w)
 {
 	int r;
 
@@ -354,7 +407,7 @@ int outgoing_commit(struct outgoing *o, struct waiter *w)
 	} else if (!r && o->commit_seq) {
 		r = park_locked(o, w, o->commit_seq, false, 0);
 	} else if (!r) {
-		r = seal_locked(o, WIRE_COMMIT, w);
+		r = seal_locked(o, WIRE_COMMIT, hold, w);
 		if (r != -ENOMEM)
 			o->commit_seq = o->last_seq;
 	}

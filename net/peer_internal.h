@@ -16,6 +16,7 @@ enum {
 	PEER_LINKS_MAX = 16, /* connections to one peer */
 	PEER_DIALS_MAX = 4,  /* of them in their handshake */
 	PEER_TREEOPS_MAX = 65536,
+	PEER_TREEOP_BYTES_MAX = 8 * 1024 * 1024, /* of their messages */
 	PEER_TRANSFERS_MAX = 4096, /* in flight and queued, all peers */
 	PEER_LOST_MS = 3000,       /* from the last link's end to offline */
 	PEER_DIAL_PAUSE_MS = 1000, /* after a link that ended at once */
@@ -24,11 +25,20 @@ enum {
 
 struct outgoing;
 
-/* A directory operation that waits for a link (net/treeop.c). */
+/*
+ * A request that waits for a link, or on one for its RESULT (net/treeop.c).
+ * Without msg it is the MKDIR of dir.
+ */
 struct treeop {
 	STAILQ_ENTRY(treeop) next;
-	struct outdir *dir;  /* referenced; NULL for a PATCH of a file */
-	struct wire_msg msg; /* MKDIR or PATCH; req is set when sent */
+	struct packed *msg;
+	struct outdir *dir;    /* referenced: to be made or renamed; or NULL */
+	struct outdir *parent; /* referenced: where a renamed dir goes */
+	struct request_waiter *waiter;
+	uint64_t req; /* set when it is sent */
+	/* A MKDIR that goes ahead of the transfer with this tag, which fails
+	 * with it; 0: it is one of the peer's queue, and goes back there. */
+	uint32_t tag;
 };
 STAILQ_HEAD(treeop_queue, treeop);
 
@@ -44,11 +54,19 @@ struct link {
 	bool idle;    /* takes a job */
 	bool stalled; /* silent for too long in a transfer */
 	struct outgoing *job; /* referenced: handed over while idle */
-	bool tree_job;
-	uint32_t last_tag; /* of the OFFERs on this connection */
-	uint64_t last_req;
+	/* It works on the peer's requests, beside a transfer if need be.
+	 * Set under the table's lock, read by the thread. */
+	_Atomic bool tree_job;
+	/* The thread's own. */
+	struct outgoing *now; /* the transfer that runs */
+	uint32_t last_tag;    /* of the OFFERs on this connection */
+	uint64_t last_req;    /* of requests and READs */
+	uint64_t stale_req;   /* of READs: up to here of earlier transfers */
+	struct treeop_queue asking, asked; /* to be sent; their RESULT owed */
+	unsigned n_asked;                  /* both */
 	int64_t started_ms, pinged_ms;
-	bool said_bye; /* the peer did */
+	int64_t owed_ms; /* an answer is owed since; 0: none */
+	bool said_bye;   /* the peer did */
 };
 
 struct peer {
@@ -68,8 +86,9 @@ struct peer {
 	TAILQ_HEAD(, outgoing) queue; /* waiting for a link */
 	unsigned n_transfers;         /* queued and in flight */
 	struct treeop_queue treeops;
-	unsigned n_treeops;
-	bool tree_busy; /* a link works on them */
+	unsigned n_treeops;  /* in the queue, and on links */
+	size_t treeop_bytes; /* of their messages */
+	bool tree_busy;      /* a link works on them */
 };
 
 struct peers {
@@ -104,8 +123,14 @@ void peers_notify(
  */
 bool peer_kick_locked(struct peers *t, struct peer *p) REQUIRES(t->lock);
 
-/* o (referenced by the queue) waits for a link. 0 or -errno as outgoing_new. */
-int peer_enqueue(struct peer *p, struct outgoing *o);
+/* Does something wait that no link has taken? */
+bool peer_has_work_locked(struct peers *t, const struct peer *p)
+    REQUIRES(t->lock);
+
+/* A new transfer counts from now on. 0 or -errno as outgoing_new. */
+int peer_admit(struct peer *p);
+/* o (referenced by the queue, counted) waits for a link. */
+void peer_enqueue(struct peer *p, struct outgoing *o);
 /* Put back to the front after its connection broke, last heard then. */
 void peer_requeue(struct peer *p, struct outgoing *o, int64_t heard_ms);
 /* Takes o off the queue: true if it was waiting there. */
@@ -121,7 +146,7 @@ int link_start_locked(struct peers *t, struct peer *p, struct conn *conn)
     REQUIRES(t->lock);
 void link_wake(struct link *l);
 
-/* net/peers_links.c: what link threads report. */
+/* net/peers_links.c, net/peers_queue.c: what link threads report. */
 void peer_link_up(struct peer *p, struct link *l);
 /* why: a negative errno, or 0: it was not needed. Frees l. */
 void peer_link_down(struct peer *p, struct link *l, int why);

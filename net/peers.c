@@ -150,7 +150,7 @@ void peers_free(struct peers *t)
 	mutex_lock(&t->lock);
 	while ((p = TAILQ_FIRST(&t->list))) {
 		peers_remove_locked(t, p);
-		treeop_clear_locked(t, p);
+		treeop_clear_locked(t, p, -ECANCELED);
 		mutex_unlock(&t->lock);
 		peer_put(p);
 		mutex_lock(&t->lock);
@@ -340,7 +340,7 @@ int peers_forget(
 		gone = p->listed && !p->n_up && !p->n_transfers;
 		if (gone) {
 			peers_remove_locked(t, p);
-			treeop_clear_locked(t, p);
+			treeop_clear_locked(t, p, -EHOSTUNREACH);
 		}
 		mutex_unlock(&t->lock);
 		memcpy(ret_key, info.key, IDENTITY_KEY_BYTES);

@@ -1,7 +1,6 @@
 /*
  * What connections do to the table: peers come online with their first link
- * and are lost with the last; transfers wait in their peer's queue and are
- * handed to links.
+ * and are lost with the last; time, and the end. Link threads and the keeper.
  */
 #include <assert.h>
 #include <errno.h>
@@ -16,142 +15,6 @@
 #include "outgoing_internal.h"
 #include "peer_internal.h"
 #include "treeop.h"
-
-bool peers_stopping(struct peers *t)
-{
-	bool r;
-
-	mutex_lock(&t->lock);
-	r = t->stopping;
-	mutex_unlock(&t->lock);
-	return r;
-}
-
-/* --- transfers ----------------------------------------------------------- */
-
-int peer_known_error_locked(struct peers *t, struct peer *p)
-{
-	if (t->stopping)
-		return -ECANCELED;
-	if (p->info.key_rejected)
-		return -EKEYREJECTED;
-	if (p->info.state != PEER_ONLINE || !p->listed)
-		return -EHOSTUNREACH;
-	if (p->info.policy == WIRE_POLICY_REFUSE)
-		return -EACCES;
-	return 0;
-}
-
-/* An idle link, or a new one within the limits, looks for work. */
-bool peer_kick_locked(struct peers *t, struct peer *p)
-{
-	struct link *l;
-
-	LIST_FOREACH(l, &p->links, entry) {
-		if (l->up && l->idle) {
-			l->idle = false;
-			link_wake(l);
-			return true;
-		}
-	}
-	if (p->n_links < t->links_max && p->n_dialing < PEER_DIALS_MAX &&
-	    p->n_up && !t->stopping && now_ms() >= p->dial_after_ms)
-		link_start_locked(t, p, NULL);
-	return p->n_links > 0;
-}
-
-int peer_enqueue(struct peer *p, struct outgoing *o)
-{
-	struct peers *t = p->table;
-	int r;
-
-	mutex_lock(&t->lock);
-	r = peer_known_error_locked(t, p);
-	if (!r && t->n_transfers >= PEER_TRANSFERS_MAX)
-		r = -EMFILE;
-	if (!r) {
-		TAILQ_INSERT_TAIL(&p->queue, o, entry);
-		o->queued = true;
-		p->n_transfers++;
-		t->n_transfers++;
-		peer_kick_locked(t, p);
-	}
-	mutex_unlock(&t->lock);
-	return r;
-}
-
-void peer_requeue(struct peer *p, struct outgoing *o, int64_t heard_ms)
-{
-	struct peers *t = p->table;
-
-	mutex_lock(&t->lock);
-	TAILQ_INSERT_HEAD(&p->queue, o, entry);
-	o->queued = true;
-	o->waiting_since_ms = heard_ms;
-	peer_kick_locked(t, p);
-	mutex_unlock(&t->lock);
-}
-
-bool peer_dequeue(struct peer *p, struct outgoing *o)
-{
-	bool was;
-
-	mutex_lock(&p->table->lock);
-	was = o->queued;
-	if (was) {
-		TAILQ_REMOVE(&p->queue, o, entry);
-		o->queued = false;
-	}
-	mutex_unlock(&p->table->lock);
-	return was;
-}
-
-void peer_transfer_done(struct peer *p)
-{
-	atomic_store(&p->progress_ms, now_ms());
-	mutex_lock(&p->table->lock);
-	p->n_transfers--;
-	p->table->n_transfers--;
-	mutex_unlock(&p->table->lock);
-}
-
-bool peer_take_job(struct peer *p, struct link *l)
-{
-	struct outgoing *o;
-	bool found = true;
-
-	mutex_lock(&p->table->lock);
-	o = TAILQ_FIRST(&p->queue);
-	l->idle = false;
-	if (!STAILQ_EMPTY(&p->treeops) && !p->tree_busy) {
-		p->tree_busy = true;
-		l->tree_job = true;
-	} else if (o) {
-		TAILQ_REMOVE(&p->queue, o, entry);
-		o->queued = false;
-		l->job = o;
-	} else {
-		found = false;
-		l->idle = true;
-	}
-	/* There is more: another link, up to the limit. */
-	if (!TAILQ_EMPTY(&p->queue))
-		peer_kick_locked(p->table, p);
-	mutex_unlock(&p->table->lock);
-	return found;
-}
-
-bool peer_link_superfluous(struct peer *p, struct link *l)
-{
-	bool r;
-
-	mutex_lock(&p->table->lock);
-	r = l->idle && p->n_up > 1 && TAILQ_EMPTY(&p->queue);
-	if (r)
-		l->idle = false; /* gets no more jobs */
-	mutex_unlock(&p->table->lock);
-	return r;
-}
 
 /* --- presence ------------------------------------------------------------ */
 
@@ -372,12 +235,6 @@ void peer_accepted_us(struct peer *p)
 	    (struct sockaddr *)&info.addresses[0]);
 }
 
-static bool has_work(const struct peer *p)
-{
-	return !TAILQ_EMPTY(&p->queue) ||
-	       (!STAILQ_EMPTY(&p->treeops) && !p->tree_busy);
-}
-
 void peer_link_down(struct peer *p, struct link *l, int why)
 {
 	struct peers *t = p->table;
@@ -393,13 +250,15 @@ void peer_link_down(struct peer *p, struct link *l, int why)
 		p->n_dialing--;
 	if (l->up)
 		p->n_up--;
+	if (atomic_load(&l->tree_job))
+		p->tree_busy = false;
 	/* A peer that takes no more connections is not asked in a circle. */
 	if (why && now_ms() - l->started_ms < PEER_DIAL_PAUSE_MS)
 		p->dial_after_ms = now_ms() + PEER_DIAL_PAUSE_MS;
 	if (p->n_links == 0) {
 		lost = true;
 		p->lost_ms = now_ms() - (l->said_bye ? PEER_LOST_MS : 0);
-	} else if (has_work(p)) {
+	} else if (peer_has_work_locked(t, p)) {
 		peer_kick_locked(t, p);
 	}
 	if (lost)
@@ -481,7 +340,7 @@ static int tick_locked(struct peers *t, struct peer *p, int64_t now)
 		mutex_lock(&t->lock);
 		return 1;
 	}
-	if (has_work(p))
+	if (peer_has_work_locked(t, p))
 		peer_kick_locked(t, p); /* a dial may have been put off */
 	if (p->n_links || now - p->lost_ms < PEER_LOST_MS)
 		return 0;
@@ -498,7 +357,7 @@ static int tick_locked(struct peers *t, struct peer *p, int64_t now)
 		notify_presence(p, &info);
 	} else {
 		peers_remove_locked(t, p);
-		treeop_clear_locked(t, p);
+		treeop_clear_locked(t, p, -EHOSTUNREACH);
 		mutex_unlock(&t->lock);
 		if (went)
 			peers_notify(t, PEER_WENT_OFFLINE, &info);
@@ -531,7 +390,7 @@ unsigned peers_busy(struct peers *t)
 	mutex_lock(&t->lock);
 	n = t->n_transfers;
 	TAILQ_FOREACH(p, &t->list, entry)
-		n += p->n_up ? p->n_treeops + p->tree_busy : 0;
+		n += p->n_up ? p->n_treeops : 0;
 	mutex_unlock(&t->lock);
 	return n;
 }
@@ -558,6 +417,23 @@ static void cancel_queued_locked(struct peers *t) REQUIRES(t->lock)
 	}
 }
 
+/* No link is left, and nothing is added any more. */
+static void cancel_asking_locked(struct peers *t) REQUIRES(t->lock)
+{
+	struct peer *p;
+
+again:
+	TAILQ_FOREACH(p, &t->list, entry)
+		if (!STAILQ_EMPTY(&p->treeops)) {
+			p->refs++;
+			treeop_clear_locked(t, p, -ECANCELED);
+			mutex_unlock(&t->lock);
+			peer_put(p);
+			mutex_lock(&t->lock);
+			goto again;
+		}
+}
+
 void peers_stop(struct peers *t)
 {
 	struct peer *p;
@@ -573,6 +449,7 @@ void peers_stop(struct peers *t)
 		cond_wait(&t->links_gone, &t->lock);
 	/* A link may have put one back just before it saw the end. */
 	cancel_queued_locked(t);
+	cancel_asking_locked(t);
 	mutex_unlock(&t->lock);
 	reap_links(t);
 }

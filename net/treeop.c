@@ -1,10 +1,12 @@
 /*
- * The queue of directory operations of a peer. Callers add (any thread); one
- * link at a time takes them off and waits for each answer, so that they arrive
- * in the order in which the program made them.
+ * The queue of requests of a peer. Callers add (any thread); one link at a time
+ * takes them off, so that they arrive in the order in which the program made
+ * them, and sends up to WINDOW before it has read their RESULTs, which come in
+ * the same order. What a broken connection has left open goes back to the front
+ * of the queue: every request may be made twice.
  *
  * A MKDIR that fails is not reported here: the files below it get its error,
- * because each of their connections asks again (net/outgoing_run.c).
+ * because each of their connections asks again (treeop_ahead).
  */
 #include "treeop.h"
 
@@ -14,35 +16,82 @@
 
 #include "link.h"
 #include "log.h"
-#include "random.h"
+#include "outgoing_internal.h"
+#include "packed.h"
 
-static void treeop_free(struct treeop *t)
+enum { WINDOW = 32 };
+
+static void treeop_free(struct treeop *op)
 {
-	if (!t)
+	if (!op)
 		return;
-	outdir_put(t->dir);
-	free(t);
+	outdir_put(op->dir);
+	outdir_put(op->parent);
+	free(op->msg);
+	free(op);
 }
 
-static int add(struct peer *p, struct outdir *dir, const struct wire_msg *m)
+static struct treeop *treeop_new(
+    const struct wire_msg *m, struct outdir *dir, struct outdir *parent)
 {
 	struct treeop *op = calloc(1, sizeof(*op));
+
+	if (!op)
+		return NULL;
+	if (m) {
+		op->msg = packed_new(m);
+		if (!op->msg) {
+			free(op);
+			return NULL;
+		}
+	}
+	op->dir = dir ? outdir_get(dir) : NULL;
+	op->parent = parent ? outdir_get(parent) : NULL;
+	return op;
+}
+
+static void count_locked(struct peer *p, const struct treeop *op, bool more)
+{
+	size_t bytes = op->msg ? op->msg->len : 0;
+
+	p->n_treeops += more ? 1 : -1U;
+	p->treeop_bytes += more ? bytes : -bytes;
+}
+
+/* The link that works on them takes more, or one begins to. */
+static void kick_locked(struct peers *t, struct peer *p) REQUIRES(t->lock)
+{
+	struct link *l;
+
+	if (!p->tree_busy)
+		peer_kick_locked(t, p);
+	LIST_FOREACH(l, &p->links, entry)
+		if (p->tree_busy && atomic_load(&l->tree_job))
+			link_wake(l);
+}
+
+int treeop_add(struct peer *p, const struct wire_msg *m, struct outdir *dir,
+    struct outdir *parent, struct request_waiter *w)
+{
+	struct treeop *op = treeop_new(m, dir, parent);
 	struct peers *t = p->table;
 	int r = 0;
 
 	if (!op)
 		return -ENOMEM;
-	op->msg = *m;
-	op->dir = dir ? outdir_get(dir) : NULL;
 	mutex_lock(&t->lock);
-	if (p->n_treeops >= PEER_TREEOPS_MAX)
-		r = -EAGAIN;
-	else if (!p->listed)
+	if (!p->listed || t->stopping)
 		r = -EHOSTUNREACH;
+	else if (p->n_treeops >= PEER_TREEOPS_MAX ||
+		 p->treeop_bytes >= PEER_TREEOP_BYTES_MAX)
+		r = -EAGAIN;
 	if (!r) {
+		op->waiter = w;
+		if (w)
+			w->op = op;
 		STAILQ_INSERT_TAIL(&p->treeops, op, next);
-		p->n_treeops++;
-		peer_kick_locked(t, p);
+		count_locked(p, op, true);
+		kick_locked(t, p);
 	}
 	mutex_unlock(&t->lock);
 	if (r)
@@ -50,133 +99,288 @@ static int add(struct peer *p, struct outdir *dir, const struct wire_msg *m)
 	return r;
 }
 
-int treeop_patch(
-    struct peer *p, const uint8_t id[WIRE_ID_BYTES], const struct wire_meta *m)
+bool request_forget(struct peer *p, struct request_waiter *w)
 {
-	struct wire_msg msg = { .type = WIRE_PATCH };
+	bool waits;
 
-	memcpy(msg.patch.id, id, WIRE_ID_BYTES);
-	msg.patch.meta = *m;
-	return add(p, NULL, &msg);
+	mutex_lock(&p->table->lock);
+	waits = w->op != NULL;
+	if (waits)
+		w->op->waiter = NULL;
+	w->op = NULL;
+	mutex_unlock(&p->table->lock);
+	return waits;
 }
 
-int outdir_new(struct peer *peer, struct outdir *parent, const char *name,
-    uint32_t mode, struct outdir **ret)
+/* --- results -------------------------------------------------------------- */
+
+static bool is_below_locked(const struct outdir *d, const struct outdir *above)
 {
-	struct outdir *d = calloc(1, sizeof(*d));
+	while (d && d != above)
+		d = d->parent;
+	return d != NULL;
+}
+
+/* It was made, or is in its new place; the old parent goes with op. */
+static void moved_locked(struct treeop *op)
+{
+	struct outdir *d = op->dir, *old = d->parent;
+	struct wire_msg m;
+
+	atomic_store(&d->made, true);
+	if (!op->msg)
+		return;
+	/* No honest peer has moved it below itself. */
+	if (is_below_locked(op->parent, d))
+		return;
+	packed_get(op->msg, &m);
+	memcpy(d->mkdir.parent, m.rename.parent, WIRE_ID_BYTES);
+	memcpy(d->mkdir.name, m.rename.name, sizeof(d->mkdir.name));
+	d->parent = op->parent;
+	op->parent = old;
+}
+
+/* Takes what op leaves behind; the waiter, or NULL. */
+static struct request_waiter *taken_waiter_locked(
+    struct peer *p, struct treeop *op)
+{
+	struct request_waiter *w = op->waiter;
+
+	if (!op->tag)
+		count_locked(p, op, false);
+	if (w)
+		w->op = NULL;
+	return w;
+}
+
+/* Frees op. */
+static void finish(struct peer *p, struct treeop *op, int result)
+{
+	struct request_waiter *w;
+
+	mutex_lock(&p->table->lock);
+	if (!result && op->dir)
+		moved_locked(op);
+	w = taken_waiter_locked(p, op);
+	mutex_unlock(&p->table->lock);
+	treeop_free(op);
+	if (w)
+		w->done(w, result);
+}
+
+static enum wire_type type_of(const struct treeop *op)
+{
 	struct wire_msg m = { .type = WIRE_MKDIR };
-	struct peers *t = peer->table;
+
+	if (op->msg)
+		packed_get(op->msg, &m);
+	return m.type;
+}
+
+int treeop_result(struct link *l, const struct wire_msg *m)
+{
+	struct treeop *op = STAILQ_FIRST(&l->asked);
+	int result = wire_code_to_errno(m->result.code);
+
+	if (!op || op->req != m->result.req)
+		return -EPROTO;
+	STAILQ_REMOVE_HEAD(&l->asked, next);
+	l->n_asked--;
+	if (result == -ENOENT && type_of(op) == WIRE_WITHDRAW)
+		result = 0; /* it never came so far */
+	if (result && op->tag) {
+		if (l->now && op->tag == l->last_tag)
+			outgoing_fail(l->now, result);
+	} else if (result) {
+		log_debug("the peer could not do a %s: %s",
+		    wire_type_name(type_of(op)), strerror(-result));
+	}
+	finish(l->peer, op, result);
+	return 0;
+}
+
+/* --- sending -------------------------------------------------------------- */
+
+static void message(const struct treeop *op, struct wire_msg *ret)
+{
+	struct peers *t;
+
+	if (op->msg) {
+		packed_get(op->msg, ret);
+	} else {
+		t = op->dir->peer->table;
+		ret->type = WIRE_MKDIR;
+		mutex_lock(&t->lock);
+		ret->mkdir = op->dir->mkdir;
+		mutex_unlock(&t->lock);
+	}
+	/* It stands first in all of them. */
+	ret->mkdir.req = op->req;
+}
+
+int treeop_ask(struct link *l)
+{
+	struct treeop *op;
+	struct wire_msg m;
 	int r;
 
-	if (!d)
-		return -ENOMEM;
-	mutex_lock(&t->lock);
-	r = peer_known_error_locked(t, peer);
-	mutex_unlock(&t->lock);
-	if (r) {
-		free(d);
-		return r;
+	while ((op = STAILQ_FIRST(&l->asking))) {
+		bool needless = !op->msg && atomic_load(&op->dir->made);
+
+		if (!needless) {
+			op->req = l->last_req + 1;
+			message(op, &m);
+			r = link_queue(l, &m);
+			if (r)
+				return r;
+			l->last_req++;
+		}
+		STAILQ_REMOVE_HEAD(&l->asking, next);
+		if (needless) {
+			l->n_asked--;
+			finish(l->peer, op, 0);
+		} else {
+			STAILQ_INSERT_TAIL(&l->asked, op, next);
+		}
 	}
-	atomic_init(&d->refs, 1);
-	d->peer = peer_get(peer);
-	d->parent = parent ? outdir_get(parent) : NULL;
-	random_bytes(d->mkdir.id, WIRE_ID_BYTES);
-	if (parent)
-		memcpy(d->mkdir.parent, parent->mkdir.id, WIRE_ID_BYTES);
-	d->mkdir.mode = mode & 0777;
-	strncpy(d->mkdir.name, name, WIRE_NAME_MAX);
-	m.mkdir = d->mkdir;
-	r = add(peer, d, &m);
-	if (r)
-		outdir_put(d);
-	else
-		*ret = d;
+	return 0;
+}
+
+int treeop_ahead(struct link *l, struct outdir *d, uint32_t tag)
+{
+	struct treeop_queue chain = STAILQ_HEAD_INITIALIZER(chain);
+	struct peers *t = l->peer->table;
+	struct treeop *op;
+	int r = 0;
+
+	mutex_lock(&t->lock);
+	for (; d && !atomic_load(&d->made); d = d->parent) {
+		op = treeop_new(NULL, d, NULL);
+		if (!op) {
+			r = -ENOMEM;
+			break;
+		}
+		op->tag = tag;
+		STAILQ_INSERT_HEAD(&chain, op, next);
+		l->n_asked++;
+	}
+	mutex_unlock(&t->lock);
+	STAILQ_CONCAT(&l->asking, &chain);
 	return r;
 }
 
-struct outdir *outdir_get(struct outdir *d)
+void treeop_drop_ahead(struct link *l)
 {
-	atomic_fetch_add(&d->refs, 1);
-	return d;
-}
+	struct treeop_queue all = STAILQ_HEAD_INITIALIZER(all);
+	struct treeop *op;
 
-void outdir_put(struct outdir *d)
-{
-	while (d && atomic_fetch_sub(&d->refs, 1) == 1) {
-		struct outdir *parent = d->parent;
-
-		peer_put(d->peer);
-		free(d);
-		d = parent;
+	STAILQ_CONCAT(&all, &l->asking);
+	while ((op = STAILQ_FIRST(&all))) {
+		STAILQ_REMOVE_HEAD(&all, next);
+		if (op->tag) {
+			l->n_asked--;
+			treeop_free(op);
+		} else {
+			STAILQ_INSERT_TAIL(&l->asking, op, next);
+		}
 	}
 }
 
-int outdir_meta(struct outdir *d, const struct wire_meta *m)
+int treeop_withdraw(struct link *l, const uint8_t id[WIRE_ID_BYTES])
 {
-	return treeop_patch(d->peer, d->mkdir.id, m);
+	struct wire_msg m = { .type = WIRE_WITHDRAW };
+	struct treeop *op;
+
+	memcpy(m.withdraw.id, id, WIRE_ID_BYTES);
+	op = treeop_new(&m, NULL, NULL);
+	if (!op)
+		return -ENOMEM;
+	mutex_lock(&l->peer->table->lock);
+	count_locked(l->peer, op, true);
+	mutex_unlock(&l->peer->table->lock);
+	STAILQ_INSERT_TAIL(&l->asking, op, next);
+	l->n_asked++;
+	return 0;
 }
 
-static struct treeop *first(struct peer *p)
+void treeop_pump(struct link *l)
 {
-	struct treeop *t;
+	struct peer *p = l->peer;
+	struct treeop *op;
 
+	/* Many in one segment rather than each by itself. */
+	if (l->n_asked > WINDOW / 2)
+		return;
 	mutex_lock(&p->table->lock);
-	t = STAILQ_FIRST(&p->treeops);
+	while (l->n_asked < WINDOW && (op = STAILQ_FIRST(&p->treeops))) {
+		STAILQ_REMOVE_HEAD(&p->treeops, next);
+		STAILQ_INSERT_TAIL(&l->asking, op, next);
+		l->n_asked++;
+	}
+	if (!l->n_asked) {
+		atomic_store(&l->tree_job, false);
+		p->tree_busy = false;
+	}
 	mutex_unlock(&p->table->lock);
-	return t;
-}
-
-/* Only the link that works on them removes: first() stays the first. */
-static void done(struct peer *p, struct treeop *t)
-{
-	mutex_lock(&p->table->lock);
-	STAILQ_REMOVE_HEAD(&p->treeops, next);
-	p->n_treeops--;
-	mutex_unlock(&p->table->lock);
-	treeop_free(t);
 }
 
 int treeop_run(struct link *l)
 {
-	struct peer *p = l->peer;
-	struct treeop *t;
-	int result = 0;
+	struct wire_msg m;
 	int r = 0;
 
-	while (!r && (t = first(p))) {
-		bool needless = t->msg.type == WIRE_MKDIR && t->dir &&
-				atomic_load(&t->dir->made);
-
-		if (!needless) {
-			r = link_request(l, &t->msg, &result);
-			if (r)
-				break;
-			if (result)
-				log_info("the peer could not do a %s: %s",
-				    wire_type_name(t->msg.type),
-				    strerror(-result));
-			else if (t->dir && t->msg.type == WIRE_MKDIR)
-				atomic_store(&t->dir->made, true);
+	while (r >= 0) {
+		treeop_pump(l);
+		if (!atomic_load(&l->tree_job)) {
+			conn_reserve_output(l->conn, 0);
+			return 0;
 		}
-		done(p, t);
+		r = link_receive(l, true, false, &m);
+		if (r == 0 && !link_late_answer(l, &m))
+			r = -EPROTO;
 	}
-	mutex_lock(&p->table->lock);
-	p->tree_busy = false;
-	mutex_unlock(&p->table->lock);
 	return r;
 }
 
-void treeop_clear_locked(struct peers *t, struct peer *p)
+/* --- the end of a connection, or of the peer ------------------------------ */
+
+void treeop_return(struct link *l)
 {
-	struct treeop_queue gone = STAILQ_HEAD_INITIALIZER(gone);
+	struct treeop_queue all = STAILQ_HEAD_INITIALIZER(all);
+	struct treeop_queue *queue = &l->peer->treeops;
+	struct peers *t = l->peer->table;
+	bool again;
+
+	treeop_drop_ahead(l);
+	STAILQ_CONCAT(&all, &l->asking);
+	/* Those of a transfer that were sent have nobody to tell either. */
+	STAILQ_CONCAT(&l->asking, &l->asked);
+	treeop_drop_ahead(l);
+	STAILQ_CONCAT(&l->asking, &all);
+	l->n_asked = 0;
+	again = !STAILQ_EMPTY(&l->asking);
+	mutex_lock(&t->lock);
+	STAILQ_CONCAT(&l->asking, queue);
+	STAILQ_CONCAT(queue, &l->asking);
+	l->idle = false;
+	/* While this link still counts: another one is dialled at once. */
+	if (again)
+		peer_kick_locked(t, l->peer);
+	mutex_unlock(&t->lock);
+}
+
+void treeop_clear_locked(struct peers *t, struct peer *p, int err)
+{
+	struct request_waiter *w;
 	struct treeop *op;
 
-	STAILQ_CONCAT(&gone, &p->treeops);
-	p->n_treeops = 0;
-	mutex_unlock(&t->lock);
-	while ((op = STAILQ_FIRST(&gone))) {
-		STAILQ_REMOVE_HEAD(&gone, next);
+	while ((op = STAILQ_FIRST(&p->treeops))) {
+		STAILQ_REMOVE_HEAD(&p->treeops, next);
+		w = taken_waiter_locked(p, op);
+		mutex_unlock(&t->lock);
 		treeop_free(op);
+		if (w)
+			w->done(w, err);
+		mutex_lock(&t->lock);
 	}
-	mutex_lock(&t->lock);
 }

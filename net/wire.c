@@ -3,8 +3,9 @@
  * the page, read by one encoder and one decoder. So the two directions of a
  * message cannot drift apart, and a limit stands in one place.
  *
- * Pure functions, any thread. Whether a message may come now, and from this
- * side, is decided by net/incoming and net/outgoing.
+ * Pure functions, any thread. What names, attributes and targets may be is in
+ * wire_name.c, what errors are called in wire_code.c. Whether a message may
+ * come now, and from this side, is decided by net/incoming and net/outgoing.
  */
 #include "wire.h"
 
@@ -31,7 +32,8 @@ enum kind {
 	U64,
 	ID,   /* WIRE_ID_BYTES; min 1: not all zero */
 	NAME, /* length (2), bytes; min 0: may be empty */
-	REST, /* a WRITE's bytes, to the end of the message */
+	ATTR, /* the same, of an extended attribute */
+	REST, /* bytes, to the end of the message: struct rest */
 };
 
 static const struct {
@@ -48,6 +50,17 @@ _Static_assert(sizeof(enum wire_code) == 4 && sizeof(enum wire_state) == 4 &&
 		   sizeof(enum wire_policy) == 4 && sizeof(bool) == 1,
     "numbers are moved by their size in memory");
 _Static_assert(WIRE_ID_BYTES == WIRE_HASH_BYTES, "both are of kind ID");
+_Static_assert(WIRE_NAME_MAX == WIRE_XATTR_NAME_MAX, "NAME and ATTR alike");
+
+/* Where a payload is: the two members bytes and len of its message. */
+struct rest {
+	const uint8_t *bytes;
+	size_t len;
+};
+#define IS_REST(member)                                                      \
+	_Static_assert(                                                      \
+	    AT(member.len) == AT(member.bytes) + offsetof(struct rest, len), \
+	    "not a struct rest")
 
 struct field {
 	enum kind kind;
@@ -69,6 +82,9 @@ struct field {
 #define META(member) \
 	{ U32, AT(member.mask), 0, META_KNOWN }, MODE(member.mode), \
 	TIME(member.atime), TIME(member.mtime)
+#define XATTR(member) \
+	{ BOOL8, AT(member.remove), 0, 1 }, { ATTR, AT(member.name), 0, 0 }, \
+	{ REST, AT(member.bytes), 0, WIRE_XATTR_MAX }
 #define FIELDS (const struct field[])
 
 static const struct {
@@ -94,6 +110,7 @@ static const struct {
 		ANY32(offer.tag),
 		{ ID, AT(offer.id), 1, 0 },
 		ANY_ID(offer.parent),
+		ANY_ID(offer.base),
 		MODE(offer.mode),
 		ANY64(offer.size), /* or WIRE_SIZE_UNKNOWN: message_ok */
 		{ NAME, AT(offer.name), 1, 0 },
@@ -110,7 +127,7 @@ static const struct {
 	[WIRE_WRITE] = { "WRITE", FIELDS {
 		ANY64(write.seq),
 		SIZE(write.offset),
-		{ REST, AT(write), 1, WIRE_WRITE_MAX },
+		{ REST, AT(write.bytes), 1, WIRE_WRITE_MAX },
 		{ END } } },
 	[WIRE_TRUNCATE] = { "TRUNCATE", FIELDS {
 		ANY64(truncate.seq),
@@ -120,7 +137,8 @@ static const struct {
 		ANY64(reserve.seq),
 		SIZE(reserve.offset),
 		{ U64, AT(reserve.len), 1, FILE_MAX },
-		{ BOOL8, AT(reserve.keep_size), 0, 1 },
+		{ ENUM8, AT(reserve.how), WIRE_RESERVE_EXTEND,
+		    WIRE_RESERVE_ZERO_KEEP },
 		{ END } } },
 	[WIRE_META] = { "META", FIELDS {
 		ANY64(meta.seq),
@@ -137,17 +155,37 @@ static const struct {
 		SIZE(commit.size),
 		ANY64(commit.count),
 		ANY_ID(commit.hash),
+		{ BOOL8, AT(commit.hold), 0, 1 },
 		{ END } } },
 	[WIRE_ACK] = { "ACK", FIELDS {
 		ANY32(ack.tag),
 		ANY64(ack.seq),
-		{ ENUM8, AT(ack.state), WIRE_APPLIED, WIRE_RECEIVED },
+		{ ENUM8, AT(ack.state), WIRE_APPLIED, WIRE_HELD },
 		ANY_CODE(ack.code),
 		{ NAME, AT(ack.name), 0, 0 },
 		{ END } } },
 	[WIRE_ABORT] = { "ABORT", FIELDS {
 		ANY32(abort.tag),
 		FAILURE(abort.code),
+		{ END } } },
+	[WIRE_XATTR] = { "XATTR", FIELDS {
+		ANY64(xattr.seq),
+		XATTR(xattr.xattr),
+		{ END } } },
+	[WIRE_MOVE] = { "MOVE", FIELDS {
+		ANY64(move.seq),
+		ANY_ID(move.parent),
+		{ NAME, AT(move.name), 1, 0 },
+		{ END } } },
+	[WIRE_READ] = { "READ", FIELDS {
+		ANY64(read.req),
+		SIZE(read.offset),
+		{ U32, AT(read.len), 1, WIRE_WRITE_MAX },
+		{ END } } },
+	[WIRE_DATA] = { "DATA", FIELDS {
+		ANY64(data.req),
+		ANY_CODE(data.code),
+		{ REST, AT(data.bytes), 0, WIRE_WRITE_MAX },
 		{ END } } },
 	[WIRE_MKDIR] = { "MKDIR", FIELDS {
 		ANY64(mkdir.req),
@@ -165,8 +203,41 @@ static const struct {
 		ANY64(result.req),
 		ANY_CODE(result.code),
 		{ END } } },
+	[WIRE_SYMLINK] = { "SYMLINK", FIELDS {
+		ANY64(symlink.req),
+		{ ID, AT(symlink.id), 1, 0 },
+		{ ID, AT(symlink.parent), 1, 0 },
+		{ NAME, AT(symlink.name), 1, 0 },
+		{ REST, AT(symlink.bytes), 1, WIRE_TARGET_MAX },
+		{ END } } },
+	[WIRE_SETXATTR] = { "SETXATTR", FIELDS {
+		ANY64(setxattr.req),
+		{ ID, AT(setxattr.id), 1, 0 },
+		XATTR(setxattr.xattr),
+		{ END } } },
+	[WIRE_RENAME] = { "RENAME", FIELDS {
+		ANY64(rename.req),
+		{ ID, AT(rename.id), 1, 0 },
+		ANY_ID(rename.parent),
+		{ BOOL8, AT(rename.hold), 0, 1 },
+		{ NAME, AT(rename.name), 1, 0 },
+		{ END } } },
+	[WIRE_SHOW] = { "SHOW", FIELDS {
+		ANY64(show.req),
+		{ ID, AT(show.id), 1, 0 },
+		{ END } } },
+	[WIRE_WITHDRAW] = { "WITHDRAW", FIELDS {
+		ANY64(withdraw.req),
+		{ ID, AT(withdraw.id), 1, 0 },
+		{ END } } },
 };
 /* clang-format on */
+
+IS_REST(write);
+IS_REST(data);
+IS_REST(xattr.xattr);
+IS_REST(setxattr.xattr);
+IS_REST(symlink);
 
 #define N_LAYOUTS (sizeof(layouts) / sizeof(layouts[0]))
 
@@ -175,14 +246,26 @@ static const struct field *fields_of(unsigned type)
 	return type < N_LAYOUTS ? layouts[type].fields : NULL;
 }
 
-bool wire_name_ok(const char *name, size_t name_len)
+static struct rest rest_of(const struct field *f, const struct wire_msg *m)
 {
-	if (name_len == 0 || name_len > WIRE_NAME_MAX)
-		return false;
-	if (memchr(name, '\0', name_len) || memchr(name, '/', name_len))
-		return false;
-	return !(name[0] == '.' &&
-		 (name_len == 1 || (name_len == 2 && name[1] == '.')));
+	struct rest r;
+
+	memcpy(&r, (const uint8_t *)m + f->at, sizeof(r));
+	return r;
+}
+
+size_t wire_payload(const struct wire_msg *m, const uint8_t **ret)
+{
+	const struct field *f = fields_of(m->type);
+	struct rest r;
+
+	for (; f && f->kind != END; f++)
+		if (f->kind == REST) {
+			r = rest_of(f, m);
+			*ret = r.bytes;
+			return r.len;
+		}
+	return 0;
 }
 
 static uint64_t load(const struct field *f, const struct wire_msg *m)
@@ -230,7 +313,11 @@ static bool field_ok(const struct field *f, const struct wire_msg *m)
 	case NAME:
 		len = strnlen(at, WIRE_NAME_MAX + 1);
 		return (len == 0 && !f->min) || wire_name_ok(at, len);
-	case REST: return m->write.len >= f->min && m->write.len <= f->max;
+	case ATTR:
+		return wire_xattr_ok(at, strnlen(at, WIRE_XATTR_NAME_MAX + 1));
+	case REST:
+		len = rest_of(f, m).len;
+		return len >= f->min && len <= f->max;
 	default: return load(f, m) >= f->min && load(f, m) <= f->max;
 	}
 }
@@ -255,9 +342,18 @@ static bool message_ok(const struct wire_msg *m)
 	case WIRE_RESERVE:
 		return m->reserve.len <= FILE_MAX - m->reserve.offset;
 	case WIRE_ACK:
-		published =
-		    m->ack.state >= WIRE_PUBLISHED && m->ack.code == WIRE_OK;
+		published = (m->ack.state == WIRE_PUBLISHED ||
+				m->ack.state == WIRE_RECEIVED) &&
+			    m->ack.code == WIRE_OK;
 		return published == (m->ack.name[0] != '\0');
+	case WIRE_READ: return m->read.len <= FILE_MAX - m->read.offset;
+	case WIRE_DATA: return m->data.code == WIRE_OK || !m->data.len;
+	case WIRE_XATTR: return !m->xattr.xattr.remove || !m->xattr.xattr.len;
+	case WIRE_SETXATTR:
+		return !m->setxattr.xattr.remove || !m->setxattr.xattr.len;
+	case WIRE_SYMLINK:
+		return wire_target_climb(
+			   (const char *)m->symlink.bytes, m->symlink.len) >= 0;
 	default: return true;
 	}
 }
@@ -296,6 +392,7 @@ static ssize_t encode_field(
 		memcpy(out, at, WIRE_ID_BYTES);
 		return WIRE_ID_BYTES;
 	case NAME:
+	case ATTR:
 		len = strnlen(at, WIRE_NAME_MAX);
 		if (cap < 2 + len)
 			return -EMSGSIZE;
@@ -317,6 +414,7 @@ static ssize_t decode_field(
     const struct field *f, const uint8_t *in, size_t left, struct wire_msg *m)
 {
 	uint8_t *at = (uint8_t *)m + f->at;
+	struct rest rest;
 	uint64_t v;
 	size_t len;
 
@@ -337,9 +435,18 @@ static ssize_t decode_field(
 		memcpy(at, in + 2, len);
 		at[len] = '\0';
 		return 2 + (ssize_t)len;
+	case ATTR:
+		if (left < 2)
+			return -EBADMSG;
+		len = get_be16(in);
+		if (len > left - 2 || !wire_xattr_ok((const char *)in + 2, len))
+			return -EBADMSG;
+		memcpy(at, in + 2, len);
+		at[len] = '\0';
+		return 2 + (ssize_t)len;
 	case REST:
-		m->write.bytes = in;
-		m->write.len = left;
+		rest = (struct rest){ .bytes = in, .len = left };
+		memcpy(at, &rest, sizeof(rest));
 		return (ssize_t)left;
 	default:
 		len = kinds[f->kind].wire;
@@ -473,50 +580,4 @@ int wire_hello_decode(const uint8_t *buf, size_t len, struct wire_hello *ret)
 	memcpy(ret->name, buf + HELLO_HEADER, name_len);
 	ret->name[name_len] = '\0';
 	return 0;
-}
-
-static const int errnos[] = {
-	[WIRE_OK] = 0,
-	[WIRE_EIO] = EIO,
-	[WIRE_EACCES] = EACCES,
-	[WIRE_ENOSPC] = ENOSPC,
-	[WIRE_EDQUOT] = EDQUOT,
-	[WIRE_ECANCELED] = ECANCELED,
-	[WIRE_EILSEQ] = EILSEQ,
-	[WIRE_ENAMETOOLONG] = ENAMETOOLONG,
-	[WIRE_ESTALE] = ESTALE,
-	[WIRE_ENOENT] = ENOENT,
-	[WIRE_EEXIST] = EEXIST,
-	[WIRE_ENOTDIR] = ENOTDIR,
-	[WIRE_EISDIR] = EISDIR,
-	[WIRE_EROFS] = EROFS,
-	[WIRE_EFBIG] = EFBIG,
-	[WIRE_EMFILE] = EMFILE,
-	[WIRE_ENOMEM] = ENOMEM,
-	[WIRE_EOPNOTSUPP] = EOPNOTSUPP,
-	[WIRE_EINVAL] = EINVAL,
-	[WIRE_EPERM] = EPERM,
-	[WIRE_EXDEV] = EXDEV,
-	[WIRE_ENOTEMPTY] = ENOTEMPTY,
-	[WIRE_EBUSY] = EBUSY,
-	[WIRE_EBADMSG] = EBADMSG,
-	[WIRE_ETIMEDOUT] = ETIMEDOUT,
-	[WIRE_EPROTO] = EPROTO,
-};
-
-#define N_ERRNOS (sizeof(errnos) / sizeof(errnos[0]))
-
-_Static_assert(N_ERRNOS == CODE_LAST + 1, "every code has an errno");
-
-enum wire_code wire_code_from_errno(int err)
-{
-	for (size_t i = 0; i < N_ERRNOS; i++)
-		if (err == errnos[i] || err == -errnos[i])
-			return (enum wire_code)i;
-	return WIRE_EIO;
-}
-
-int wire_code_to_errno(enum wire_code code)
-{
-	return (size_t)code < N_ERRNOS ? -errnos[code] : -EIO;
 }

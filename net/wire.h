@@ -26,8 +26,11 @@
 #define WIRE_PEER_NAME_MAX  63
 #define WIRE_WRITE_MAX      (256 * 1024) /* file bytes in one WRITE */
 #define WIRE_SIZE_UNKNOWN   UINT64_MAX
-/* Every message but WRITE fits in this many bytes. */
-#define WIRE_SMALL_MAX 512
+#define WIRE_XATTR_NAME_MAX 255         /* linux/limits.h XATTR_NAME_MAX */
+#define WIRE_XATTR_MAX      (64 * 1024) /* XATTR_SIZE_MAX */
+#define WIRE_TARGET_MAX     4095        /* of a link: PATH_MAX without NUL */
+/* Every message fits in this many bytes, its payload (wire_payload) apart. */
+#define WIRE_SMALL_MAX 640
 /* What a WRITE has before its bytes: type, seq, offset. */
 #define WIRE_WRITE_HEADER (1 + 8 + 8)
 
@@ -47,10 +50,19 @@ enum wire_type {
 	WIRE_COMMIT = 24,
 	WIRE_ACK = 25,
 	WIRE_ABORT = 26,
+	WIRE_XATTR = 27,
+	WIRE_MOVE = 28,
+	WIRE_READ = 29,
+	WIRE_DATA = 30,
 
 	WIRE_MKDIR = 32,
 	WIRE_PATCH = 33,
 	WIRE_RESULT = 34,
+	WIRE_SYMLINK = 35,
+	WIRE_SETXATTR = 36,
+	WIRE_RENAME = 37,
+	WIRE_SHOW = 38,
+	WIRE_WITHDRAW = 39,
 };
 
 /* What a failure is called on the wire; errno numbers differ by platform. */
@@ -98,6 +110,18 @@ enum wire_state {
 	/* COMMIT seq: whole, in the inbox, but left to the receiver's kernel to
 	 * write (--ack received). */
 	WIRE_RECEIVED = 4,
+	/* COMMIT seq with hold: whole and durable, not shown yet. */
+	WIRE_HELD = 5,
+};
+
+/* RESERVE: what is done with the range; see fallocate(2). */
+enum wire_reserve {
+	WIRE_RESERVE_EXTEND = 0, /* allocated; the size grows with it */
+	WIRE_RESERVE_KEEP = 1,   /* allocated; the size stays */
+	WIRE_RESERVE_CHECK = 2,  /* nothing, but ENOSPC if it would not fit */
+	WIRE_RESERVE_PUNCH = 3,  /* a hole; the size stays */
+	WIRE_RESERVE_ZERO = 4,   /* zeros; the size grows with it */
+	WIRE_RESERVE_ZERO_KEEP = 5,
 };
 
 enum {
@@ -132,8 +156,11 @@ struct wire_offer {
 	uint32_t tag; /* chosen by the sender; echoed in every answer */
 	uint8_t id[WIRE_ID_BYTES];     /* random, not zeros */
 	uint8_t parent[WIRE_ID_BYTES]; /* a MKDIR's id; zeros: the top */
-	uint32_t mode;                 /* <= 0777 */
-	uint64_t size;                 /* a hint, or WIRE_SIZE_UNKNOWN */
+	/* A file of this sender, delivered or held, whose next version this is:
+	 * it begins as a copy of it, and takes its place. zeros: a new file. */
+	uint8_t base[WIRE_ID_BYTES];
+	uint32_t mode; /* <= 0777 */
+	uint64_t size; /* a hint, or WIRE_SIZE_UNKNOWN */
 	char name[WIRE_NAME_MAX + 1];
 };
 
@@ -142,6 +169,34 @@ struct wire_mkdir {
 	uint8_t id[WIRE_ID_BYTES];
 	uint8_t parent[WIRE_ID_BYTES];
 	uint32_t mode;
+	char name[WIRE_NAME_MAX + 1];
+};
+
+/*
+ * Extended attributes: "user.*" but for "user.gtfs.*". XATTR is one operation
+ * of a transfer, SETXATTR the request for what was delivered.
+ */
+struct wire_xattr {
+	bool remove; /* then there is no value */
+	char name[WIRE_XATTR_NAME_MAX + 1];
+	const uint8_t *bytes; /* the value: into the decoded buffer */
+	size_t len;           /* 0 to WIRE_XATTR_MAX */
+};
+
+struct wire_symlink {
+	uint64_t req;
+	uint8_t id[WIRE_ID_BYTES];
+	uint8_t parent[WIRE_ID_BYTES]; /* never the top */
+	char name[WIRE_NAME_MAX + 1];
+	const uint8_t *bytes; /* the target, no NUL: into the decoded buffer */
+	size_t len;           /* 1 to WIRE_TARGET_MAX */
+};
+
+struct wire_rename {
+	uint64_t req;
+	uint8_t id[WIRE_ID_BYTES];     /* a file, a directory or a link */
+	uint8_t parent[WIRE_ID_BYTES]; /* where it goes; zeros: the top */
+	bool hold; /* a file: not shown under this name, but held */
 	char name[WIRE_NAME_MAX + 1];
 };
 
@@ -186,7 +241,7 @@ struct wire_msg {
 			uint64_t seq;
 			uint64_t offset;
 			uint64_t len; /* from 1; as for WRITE */
-			bool keep_size;
+			enum wire_reserve how;
 		} reserve;
 		struct {
 			uint64_t seq;
@@ -195,10 +250,31 @@ struct wire_msg {
 		struct {
 			uint64_t seq;  /* of this message */
 			uint64_t size; /* of the file now */
-			/* WRITE, TRUNCATE, RESERVE and META before this one */
+			/* operations before this one but CHECKPOINTs */
 			uint64_t count;
 			uint8_t hash[WIRE_HASH_BYTES];
-		} commit; /* CHECKPOINT too */
+			bool hold; /* COMMIT: durable, but not shown yet */
+		} commit;          /* CHECKPOINT too */
+		struct {
+			uint64_t seq;
+			struct wire_xattr xattr;
+		} xattr;
+		struct {
+			uint64_t seq;
+			uint8_t parent[WIRE_ID_BYTES];
+			char name[WIRE_NAME_MAX + 1];
+		} move;
+		struct {
+			uint64_t req; /* chosen by the sender, echoed in DATA */
+			uint64_t offset;
+			uint32_t len; /* 1 to WIRE_WRITE_MAX; see WRITE */
+		} read;
+		struct {
+			uint64_t req;
+			enum wire_code code;  /* not OK: no bytes */
+			const uint8_t *bytes; /* into the decoded buffer */
+			size_t len; /* fewer than asked: the file ends there */
+		} data;
 		struct {
 			uint32_t tag;
 			uint64_t seq;
@@ -218,6 +294,17 @@ struct wire_msg {
 			uint8_t id[WIRE_ID_BYTES];
 			struct wire_meta meta;
 		} patch;
+		struct wire_symlink symlink;
+		struct {
+			uint64_t req;
+			uint8_t id[WIRE_ID_BYTES];
+			struct wire_xattr xattr;
+		} setxattr;
+		struct wire_rename rename;
+		struct {
+			uint64_t req;
+			uint8_t id[WIRE_ID_BYTES];
+		} show, withdraw;
 		struct {
 			uint64_t req;
 			enum wire_code code;
@@ -226,16 +313,22 @@ struct wire_msg {
 };
 
 /*
- * Encodes m. A WRITE's bytes are not copied: out receives the WIRE_WRITE_HEADER
- * bytes before them only (the caller places the bytes behind).
- * Returns 0, or -EMSGSIZE where out is too small (WIRE_SMALL_MAX is always
- * enough). Asserts that m is one that a decoder accepts.
+ * Encodes m without its payload (the caller places that behind, see
+ * wire_payload). Returns 0, or -EMSGSIZE where out is too small (WIRE_SMALL_MAX
+ * is always enough). Asserts that m is one that a decoder accepts.
  */
 int wire_encode(
     const struct wire_msg *m, uint8_t *out, size_t cap, size_t *ret_len);
 
 /*
- * Decodes exactly len bytes. A WRITE's bytes point into buf. Returns 0, or
+ * What ends a message and is not copied by either direction: the bytes of
+ * WRITE and DATA, the value of XATTR and SETXATTR, the target of SYMLINK.
+ * The length, 0 for all other messages; *ret points to the bytes.
+ */
+size_t wire_payload(const struct wire_msg *m, const uint8_t **ret);
+
+/*
+ * Decodes exactly len bytes. A payload points into buf. Returns 0, or
  * -EBADMSG for anything else than one well-formed message.
  */
 int wire_decode(const uint8_t *buf, size_t len, struct wire_msg *ret);
@@ -263,5 +356,18 @@ int wire_code_to_errno(enum wire_code code);
  * NUL, no '/'. name is name_len bytes long.
  */
 bool wire_name_ok(const char *name, size_t name_len);
+
+/* An attribute that may cross: "user." and more, not "user.gtfs.*", no NUL. */
+bool wire_xattr_ok(const char *name, size_t name_len);
+
+/*
+ * May a link that lies depth directories below the topmost one that was sent
+ * (0: directly in it) have this target: relative, ".." only at its beginning
+ * and at most depth times, so that it stays inside? Links on its way are of
+ * the same kind, and so do not change that.
+ */
+bool wire_target_ok(const char *target, size_t len, unsigned depth);
+/* How often it climbs: the least depth for it; -1: it is allowed nowhere. */
+int wire_target_climb(const char *target, size_t len);
 
 #endif

@@ -18,6 +18,7 @@ static size_t code_offset(enum wire_type t)
 	case WIRE_BYE: return 1;
 	case WIRE_REFUSE:
 	case WIRE_ABORT: return 1 + 4;
+	case WIRE_DATA:
 	case WIRE_RESULT: return 1 + 8;
 	case WIRE_ACK: return 1 + 4 + 8 + 1;
 	default: return 0;
@@ -27,20 +28,18 @@ static size_t code_offset(enum wire_type t)
 static void check_message(const uint8_t *data, size_t size)
 {
 	uint8_t out[WIRE_SMALL_MAX], expected[WIRE_SMALL_MAX];
+	const uint8_t *payload = NULL;
 	struct wire_msg m;
-	size_t len, code;
+	size_t len, code, more;
 
 	if (wire_decode(data, size, &m) < 0)
 		return;
 	if (wire_encode(&m, out, sizeof(out), &len) < 0)
 		abort();
-	if (m.type == WIRE_WRITE) {
-		if (m.write.bytes != data + len || m.write.len != size - len)
-			abort();
-		size = len;
-	}
-	if (len != size)
+	more = wire_payload(&m, &payload);
+	if (len + more != size || (more && payload != data + len))
 		abort();
+	size = len;
 	memcpy(expected, data, size);
 	code = code_offset(m.type);
 	if (code && (expected[code] || expected[code + 1] > WIRE_EPROTO)) {

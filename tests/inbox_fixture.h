@@ -166,9 +166,10 @@ static inline void make_id(unsigned n, uint8_t ret[WIRE_ID_BYTES])
 	memcpy(ret, &n, sizeof(n));
 }
 
-/* parent 0: the top. */
-static inline int start(struct fixture *fx, const uint8_t *sender, unsigned id,
-    unsigned parent, const char *name, struct sink_file **ret)
+/* parent 0: the top; base 0: none. */
+static inline int start_version(struct fixture *fx, const uint8_t *sender,
+    unsigned id, unsigned base, unsigned parent, const char *name,
+    struct sink_file **ret)
 {
 	struct wire_offer offer = { .mode = 0644, .size = WIRE_SIZE_UNKNOWN };
 	struct sink_offer o = { .peer = "laptop", .offer = &offer };
@@ -177,39 +178,98 @@ static inline int start(struct fixture *fx, const uint8_t *sender, unsigned id,
 	make_id(id, offer.id);
 	if (parent)
 		make_id(parent, offer.parent);
+	if (base)
+		make_id(base, offer.base);
 	snprintf(offer.name, sizeof(offer.name), "%s", name);
 	return fx->sink->ops->open(fx->sink, &o, ret);
+}
+
+static inline int start(struct fixture *fx, const uint8_t *sender, unsigned id,
+    unsigned parent, const char *name, struct sink_file **ret)
+{
+	return start_version(fx, sender, id, 0, parent, name, ret);
+}
+
+/* Sends m as a request; the caller has filled in what it asks. */
+static inline int ask(
+    struct fixture *fx, const uint8_t *sender, const struct wire_msg *m)
+{
+	struct wire_offer none = { .tag = 0 };
+	struct sink_offer o = { .peer = "laptop", .offer = &none };
+
+	memcpy(o.sender, sender, sizeof(o.sender));
+	return fx->sink->ops->request(fx->sink, &o, m);
 }
 
 static inline int make_dir(struct fixture *fx, const uint8_t *sender,
     unsigned id, unsigned parent, const char *name)
 {
-	struct wire_offer none = { .tag = 0 };
-	struct sink_offer o = { .peer = "laptop", .offer = &none };
-	struct wire_mkdir m = { .mode = 0755 };
+	struct wire_msg m = { .type = WIRE_MKDIR, .mkdir.mode = 0755 };
 
-	memcpy(o.sender, sender, sizeof(o.sender));
-	make_id(id, m.id);
+	make_id(id, m.mkdir.id);
 	if (parent)
-		make_id(parent, m.parent);
-	snprintf(m.name, sizeof(m.name), "%s", name);
-	return fx->sink->ops->mkdir(fx->sink, &o, &m);
+		make_id(parent, m.mkdir.parent);
+	snprintf(m.mkdir.name, sizeof(m.mkdir.name), "%s", name);
+	return ask(fx, sender, &m);
 }
 
 static inline int patch_id(struct fixture *fx, const uint8_t *sender,
-    unsigned id, const struct wire_meta *m)
+    unsigned id, const struct wire_meta *meta)
 {
-	uint8_t bytes[WIRE_ID_BYTES];
+	struct wire_msg m = { .type = WIRE_PATCH, .patch.meta = *meta };
 
-	make_id(id, bytes);
-	return fx->sink->ops->patch(fx->sink, sender, bytes, m);
+	make_id(id, m.patch.id);
+	return ask(fx, sender, &m);
+}
+
+static inline UNUSED int rename_id(struct fixture *fx, const uint8_t *sender,
+    unsigned id, unsigned parent, const char *name, bool hold)
+{
+	struct wire_msg m = { .type = WIRE_RENAME, .rename.hold = hold };
+
+	make_id(id, m.rename.id);
+	if (parent)
+		make_id(parent, m.rename.parent);
+	snprintf(m.rename.name, sizeof(m.rename.name), "%s", name);
+	return ask(fx, sender, &m);
+}
+
+static inline UNUSED int show_id(
+    struct fixture *fx, const uint8_t *sender, unsigned id)
+{
+	struct wire_msg m = { .type = WIRE_SHOW };
+
+	make_id(id, m.show.id);
+	return ask(fx, sender, &m);
+}
+
+static inline UNUSED int withdraw_id(
+    struct fixture *fx, const uint8_t *sender, unsigned id)
+{
+	struct wire_msg m = { .type = WIRE_WITHDRAW };
+
+	make_id(id, m.withdraw.id);
+	return ask(fx, sender, &m);
+}
+
+/* Ends f with a commit, or an abort where that fails. */
+static inline int finish(
+    struct sink_file *f, bool hold, char ret_name[WIRE_NAME_MAX + 1])
+{
+	int r = f->ops->commit(f, hold, ret_name);
+
+	if (r < 0)
+		f->ops->abort(f);
+	else
+		f->ops->close(f);
+	return r;
 }
 
 /* Sends a whole small file; aborts after a failure. The first error, 0, or
  * SINK_RECEIVED. */
-static inline int deliver(struct fixture *fx, const uint8_t *sender,
+static inline int deliver_as(struct fixture *fx, const uint8_t *sender,
     unsigned id, unsigned parent, const char *name, const char *content,
-    char ret_name[WIRE_NAME_MAX + 1])
+    bool hold, char ret_name[WIRE_NAME_MAX + 1])
 {
 	struct sink_file *f;
 	int r = start(fx, sender, id, parent, name, &f);
@@ -218,12 +278,17 @@ static inline int deliver(struct fixture *fx, const uint8_t *sender,
 		return r;
 	r = f->ops->write(f, content, strlen(content), 0);
 	if (!r)
-		r = f->ops->commit(f, ret_name);
-	if (r < 0)
-		f->ops->abort(f);
-	else
-		f->ops->close(f);
+		return finish(f, hold, ret_name);
+	f->ops->abort(f);
 	return r;
+}
+
+static inline int deliver(struct fixture *fx, const uint8_t *sender,
+    unsigned id, unsigned parent, const char *name, const char *content,
+    char ret_name[WIRE_NAME_MAX + 1])
+{
+	return deliver_as(
+	    fx, sender, id, parent, name, content, false, ret_name);
 }
 
 #endif

@@ -58,6 +58,31 @@ clang-format         command clang-format
 mandoc               command mandoc
 groff-base           command groff
 '
+# The programs that tests/e2e/programs*.py runs.
+NEEDS_PROGRAMS='
+acl                  command setfacl
+attr                 command setfattr
+binutils             command ar
+curl                 command curl
+ed                   command ed
+git                  command git
+libglib2.0-bin       command gio
+nano                 command nano
+patch                command patch
+sox                  command sox
+sqlite3              command sqlite3
+unzip                command unzip
+vim-tiny             command vim.tiny
+wget                 command wget
+xz-utils             command xz
+zip                  command zip
+inotify-tools        command inotifywait
+thunar               command thunar
+xfconf               command xfconf-query
+xvfb                 command Xvfb
+xdotool              command xdotool
+xclip                command xclip
+'
 
 have() { # kind what
 	case $1 in

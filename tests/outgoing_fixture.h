@@ -8,7 +8,9 @@
 #include "net_fixture.h"
 
 #include "ophash.h"
+#include "outgoing_internal.h"
 #include "peer_internal.h"
+#include "treeop.h"
 
 struct play {
 	struct world w;
@@ -77,12 +79,23 @@ static inline void play_again(struct play *p)
 	p->c = accept_caller(p->listen_fd, &p->me);
 }
 
+/* A new file in parent (NULL: the top). */
+static inline int try_new(struct peer *peer, struct outdir *parent,
+    const char *name, struct outgoing **ret)
+{
+	struct outgoing_plan plan = { .parent = parent,
+		.name = name,
+		.mode = 0640,
+		.size = WIRE_SIZE_UNKNOWN };
+
+	return outgoing_new(peer, &plan, ret);
+}
+
 static inline struct outgoing *new_file(struct play *p, const char *name)
 {
 	struct outgoing *o;
 
-	assert_int_equal(
-	    outgoing_new(p->peer, NULL, name, 0640, WIRE_SIZE_UNKNOWN, &o), 0);
+	assert_int_equal(try_new(p->peer, NULL, name, &o), 0);
 	return o;
 }
 
@@ -155,8 +168,8 @@ static inline void got_seal(struct got *g, const struct wire_msg *m)
 	assert_memory_equal(m->commit.hash, hash, sizeof(hash));
 }
 
-/* The next operation, applied. */
-static inline enum wire_type got_next(struct got *g, enum wire_type type)
+/* The next operation, applied. A payload in it is valid until the next. */
+static inline struct wire_msg got_next(struct got *g, enum wire_type type)
 {
 	struct wire_msg m = expect(g->c, type);
 
@@ -179,9 +192,19 @@ static inline enum wire_type got_next(struct got *g, enum wire_type type)
 		ophash_meta(g->hash, g->seq, &m.meta.meta);
 		g->count++;
 		break;
+	case WIRE_XATTR:
+		assert_int_equal(m.xattr.seq, ++g->seq);
+		ophash_xattr(g->hash, g->seq, &m.xattr.xattr);
+		g->count++;
+		break;
+	case WIRE_MOVE:
+		assert_int_equal(m.move.seq, ++g->seq);
+		ophash_move(g->hash, g->seq, m.move.parent, m.move.name);
+		g->count++;
+		break;
 	default: got_seal(g, &m);
 	}
-	return type;
+	return m;
 }
 
 static inline void got_ack(
@@ -193,9 +216,43 @@ static inline void got_ack(
 	m.ack.seq = seq;
 	m.ack.state = state;
 	m.ack.code = code;
-	if (state == WIRE_PUBLISHED && code == WIRE_OK)
+	if ((state == WIRE_PUBLISHED || state == WIRE_RECEIVED) &&
+	    code == WIRE_OK)
 		strcpy(m.ack.name, g->offer.name);
 	send_msg(g->c, &m);
+}
+
+/* Publishes what has come, as an honest peer does. */
+static inline void got_publish(struct got *g)
+{
+	got_next(g, WIRE_COMMIT);
+	got_ack(g, g->seq, WIRE_PUBLISHED, WIRE_OK);
+}
+
+/* Answers a READ with what came so far. */
+static inline void got_data(struct got *g, const struct wire_msg *read)
+{
+	struct wire_msg m = { .type = WIRE_DATA };
+
+	m.data.req = read->read.req;
+	if (read->read.offset < g->size) {
+		m.data.bytes = g->bytes + read->read.offset;
+		m.data.len = g->size - read->read.offset;
+		if (m.data.len > read->read.len)
+			m.data.len = read->read.len;
+	}
+	send_msg(g->c, &m);
+}
+
+/* Of a MKDIR or any other request: req stands first in all of them. */
+static inline void answer(
+    struct conn *c, const struct wire_msg *m, enum wire_code code)
+{
+	struct wire_msg a = { .type = WIRE_RESULT };
+
+	a.result.req = m->mkdir.req;
+	a.result.code = code;
+	send_msg(c, &a);
 }
 
 static inline void got_refuse(struct got *g, enum wire_code code)

@@ -161,9 +161,6 @@ static void large_writes_arrive_and_the_memory_is_given_back(
 	struct wire_msg m;
 
 	fill(bytes, WIRE_WRITE_MAX, 0);
-	/* Without the room for it: nothing is taken. */
-	m = write_of(bytes, WIRE_WRITE_MAX, 0);
-	assert_int_equal(conn_queue(p->a, &m), -EAGAIN);
 	assert_int_equal(thread_start(&s.thread, "sender", send_all, &s), 0);
 	for (unsigned i = 0; i < N_OF(sizes); i++) {
 		assert_int_equal(conn_receive(p->b, DEADLINE_MS, -1, &m), 0);
@@ -187,6 +184,136 @@ static void large_writes_arrive_and_the_memory_is_given_back(
 	assert_int_equal(conn_send(p->a, &m), 0);
 	expect_ping(p->b, 5);
 	close(wake);
+	free(bytes);
+}
+
+/* The messages that have a payload; the largest there may be. */
+static struct wire_msg payload_of(enum wire_type type, const uint8_t *bytes)
+{
+	struct wire_msg m = { .type = type };
+
+	switch (type) {
+	case WIRE_DATA:
+		m.data.bytes = bytes;
+		m.data.len = WIRE_WRITE_MAX;
+		break;
+	case WIRE_XATTR:
+		strcpy(m.xattr.xattr.name, "user.a");
+		m.xattr.xattr.bytes = bytes;
+		m.xattr.xattr.len = WIRE_XATTR_MAX;
+		break;
+	case WIRE_SETXATTR:
+		m.setxattr.id[0] = 1;
+		strcpy(m.setxattr.xattr.name, "user.b");
+		m.setxattr.xattr.bytes = bytes;
+		m.setxattr.xattr.len = WIRE_XATTR_MAX;
+		break;
+	case WIRE_SYMLINK:
+		m.symlink.id[0] = m.symlink.parent[0] = 1;
+		strcpy(m.symlink.name, "link");
+		m.symlink.bytes = bytes;
+		m.symlink.len = WIRE_TARGET_MAX;
+		break;
+	default: m = write_of(bytes, WIRE_WRITE_MAX, 1);
+	}
+	return m;
+}
+
+struct way {
+	struct conn *c;
+	const struct wire_msg *m;
+	int (*take)(struct conn *c, const struct wire_msg *m);
+	pthread_t thread;
+	int result;
+};
+
+static void *go_way(void *arg)
+{
+	struct way *w = arg;
+	int64_t until = now_ms() + DEADLINE_MS;
+
+	w->result = w->take(w->c, w->m);
+	while (!w->result && conn_pending(w->c)) {
+		struct pollfd p = { .fd = conn_fd(w->c), .events = POLLOUT };
+
+		if (now_ms() > until)
+			w->result = -ETIMEDOUT;
+		poll(&p, 1, DEADLINE_MS);
+		conn_flush(w->c);
+	}
+	return NULL;
+}
+
+static void every_payload_finds_its_room(void **state) NO_THREAD_ANALYSIS
+{
+	static const enum wire_type types[] = { WIRE_WRITE, WIRE_DATA,
+		WIRE_XATTR, WIRE_SETXATTR, WIRE_SYMLINK };
+	static int (*const ways[])(struct conn *,
+	    const struct wire_msg *) = { conn_send, conn_try_send, conn_queue };
+	struct pair *p = *state;
+	uint8_t *bytes = malloc(WIRE_WRITE_MAX);
+	size_t small_in = p->b->in_cap, small_out = p->a->out_cap;
+	int wake = eventfd(1, EFD_CLOEXEC);
+	const uint8_t *sent, *got;
+	struct wire_msg m, back;
+
+	fill(bytes, WIRE_WRITE_MAX, 0);
+	for (size_t i = 0; i < WIRE_TARGET_MAX; i++)
+		bytes[i] |= 0x80; /* a target has no NUL, and no '/' first */
+	for (unsigned i = 0; i < N_OF(types) * N_OF(ways); i++) {
+		struct way w = { .c = p->a, .m = &m };
+		size_t len;
+
+		w.take = ways[i % N_OF(ways)];
+		m = payload_of(types[i / N_OF(ways)], bytes);
+		len = wire_payload(&m, &sent);
+		assert_int_equal(thread_start(&w.thread, "way", go_way, &w), 0);
+		assert_int_equal(conn_receive(p->b, DEADLINE_MS, -1, &back), 0);
+		pthread_join(w.thread, NULL);
+		assert_int_equal(w.result, 0);
+		assert_int_equal(back.type, m.type);
+		assert_int_equal(wire_payload(&back, &got), len);
+		assert_memory_equal(got, bytes, len);
+		/* The largest yet was received, and a long rest begins. */
+		assert_true(p->b->in_cap >= len && p->a->out_cap >= len);
+		assert_int_equal(
+		    conn_receive(p->b, DEADLINE_MS, wake, &back), CONN_WOKEN);
+		assert_int_equal(
+		    conn_receive(p->a, DEADLINE_MS, wake, &back), CONN_WOKEN);
+		assert_int_equal(p->b->in_cap, small_in);
+		assert_int_equal(p->a->out_cap, small_out);
+	}
+	close(wake);
+	free(bytes);
+}
+
+static void a_payload_waits_behind_what_is_pending(void **state)
+{
+	struct pair *p = *state;
+	uint8_t *bytes = malloc(WIRE_XATTR_MAX);
+	struct wire_msg m = ping(1), large;
+
+	fill(bytes, WIRE_XATTR_MAX, 0);
+	large = payload_of(WIRE_SETXATTR, bytes);
+	assert_int_equal(conn_queue(p->a, &m), 0);
+	assert_int_equal(conn_queue(p->a, &large), -EAGAIN);
+	assert_int_equal(conn_flush(p->a), 0);
+	expect_ping(p->b, 1);
+	expect_quiet(p->b);
+	/* Now, or with the room made for both. */
+	assert_int_equal(conn_queue(p->a, &large), 0);
+	assert_int_equal(conn_flush(p->a), 0);
+	assert_int_equal(conn_reserve_output(p->a, WIRE_XATTR_MAX), 0);
+	assert_int_equal(conn_queue(p->a, &m), 0);
+	assert_int_equal(conn_queue(p->a, &large), 0);
+	assert_int_equal(conn_flush(p->a), 0);
+	assert_int_equal(conn_receive(p->b, DEADLINE_MS, -1, &m), 0);
+	assert_int_equal(m.type, WIRE_SETXATTR);
+	expect_ping(p->b, 1);
+	assert_int_equal(conn_receive(p->b, DEADLINE_MS, -1, &m), 0);
+	assert_int_equal(m.type, WIRE_SETXATTR);
+	assert_int_equal(m.setxattr.xattr.len, WIRE_XATTR_MAX);
+	assert_memory_equal(m.setxattr.xattr.bytes, bytes, WIRE_XATTR_MAX);
 	free(bytes);
 }
 
@@ -448,6 +575,8 @@ int main(void)
 		TEST(messages_go_both_ways_in_order),
 		TEST(queued_messages_leave_together),
 		TEST(large_writes_arrive_and_the_memory_is_given_back),
+		TEST(every_payload_finds_its_room),
+		TEST(a_payload_waits_behind_what_is_pending),
 		TEST(records_may_come_in_any_pieces),
 		TEST(what_is_woken_and_what_has_time),
 		TEST(a_full_socket_takes_nothing_and_drains),

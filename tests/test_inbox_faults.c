@@ -143,7 +143,7 @@ static int deliver_with_times(struct fixture *fx, unsigned id)
 	if (!r)
 		r = f->ops->checkpoint(f);
 	if (!r)
-		r = f->ops->commit(f, name);
+		r = f->ops->commit(f, false, name);
 	if (!r) {
 		f->ops->close(f);
 		return 0;
@@ -151,7 +151,7 @@ static int deliver_with_times(struct fixture *fx, unsigned id)
 	/* Nothing is visible behind the error, not even before the abort. */
 	armed = false;
 	assert_int_equal(entries(fx->inbox), 0);
-	assert_int_equal(f->ops->commit(f, name), -EIO);
+	assert_int_equal(f->ops->commit(f, false, name), -EIO);
 	assert_int_equal(f->ops->write(f, "x", 1, 0), -EIO);
 	assert_int_equal(f->ops->checkpoint(f), -EIO);
 	f->ops->abort(f);
@@ -194,7 +194,7 @@ static void name_is_taken_back_where_it_is_not_durable(void **state)
 	arm();
 	fail_kind = FSYNC;
 	fail_kind_at = 2;
-	assert_int_equal(f->ops->commit(f, name), -EIO);
+	assert_int_equal(f->ops->commit(f, false, name), -EIO);
 	armed = false;
 	assert_string_equal(history, "FRDR");
 	assert_int_equal(entries(fx->inbox), 0);
@@ -218,7 +218,7 @@ static void failed_fsync_is_never_repeated(void **state)
 	fail_kind_at = 1;
 	assert_int_equal(f->ops->checkpoint(f), -EIO);
 	assert_int_equal(f->ops->checkpoint(f), -EIO);
-	assert_int_equal(f->ops->commit(f, name), -EIO);
+	assert_int_equal(f->ops->commit(f, false, name), -EIO);
 	assert_int_equal(f->ops->truncate(f, 0), -EIO);
 	assert_int_equal(f->ops->reserve(f, 0, 1, 0), -EIO);
 	assert_int_equal(f->ops->size(f, &size), -EIO);

@@ -33,11 +33,11 @@ static void a_file_is_published_whole(void **state)
 	put_everything(&t);
 	m = ack(&t, WIRE_DURABLE);
 	assert_int_equal(m.ack.code, WIRE_OK);
-	assert_int_equal(m.ack.seq, 5);
+	assert_int_equal(m.ack.seq, 6);
 	m = ack(&t, WIRE_PUBLISHED);
 	assert_int_equal(m.ack.code, WIRE_OK);
-	assert_int_equal(m.ack.seq, 7);
-	assert_string_equal(m.ack.name, "a file");
+	assert_int_equal(m.ack.seq, 9);
+	assert_string_equal(m.ack.name, "its name");
 	end(&t);
 
 	/* The connection carries the next one. */
@@ -46,7 +46,7 @@ static void a_file_is_published_whole(void **state)
 	put_seal(&t, WIRE_COMMIT);
 	assert_int_equal(ack(&t, WIRE_PUBLISHED).ack.code, WIRE_OK);
 	end(&t);
-	assert_int_equal(s->sink.published->size, 0);
+	assert_int_equal(s->sink.published->content.size, 0);
 	assert_int_equal(server_end(s), CONN_EOF);
 	assert_int_equal(s->sink.closed, 2);
 	assert_string_equal(s->sink.peer, "laptop");
@@ -155,6 +155,164 @@ static void a_commit_that_does_not_match_is_refused(void **state)
 	assert_published(s);
 }
 
+/* What it says and what it is must agree on every kind of operation. */
+static void an_operation_that_is_not_counted_shows(void **state)
+{
+	struct server *s = *state;
+	struct wire_msg m;
+	struct sending t;
+
+	for (uint32_t i = 1; i <= 4; i++) {
+		uint8_t hash[WIRE_HASH_BYTES];
+
+		begin(&t, s->pair.a, i);
+		ophash_digest(t.hash, hash);
+		if (i % 2)
+			put_xattr(&t, "user.x", NULL);
+		else
+			put_move(&t, 1, "there");
+		m = seal_of(&t, WIRE_COMMIT);
+		if (i <= 2)
+			m.commit.count--;
+		else
+			memcpy(m.commit.hash, hash, sizeof(hash));
+		send_msg(s->pair.a, &m);
+		end(&t);
+		expect(s->pair.a, WIRE_ACCEPT);
+		m = ack(&t, WIRE_PUBLISHED);
+		assert_int_equal(m.ack.code, WIRE_EBADMSG);
+	}
+	assert_int_equal(server_end(s), CONN_EOF);
+	assert_null(s->sink.published);
+}
+
+static void each_way_to_reserve_comes_through(void **state)
+{
+	struct server *s = *state;
+	struct sending t;
+
+	begin(&t, s->pair.a, 1);
+	expect(s->pair.a, WIRE_ACCEPT);
+	for (enum wire_reserve how = WIRE_RESERVE_EXTEND;
+	     how <= WIRE_RESERVE_ZERO_KEEP; how++) {
+		struct wire_msg m = { .type = WIRE_RESERVE };
+
+		m.reserve.seq = ++t.seq;
+		m.reserve.len = 1;
+		m.reserve.how = how;
+		send_msg(s->pair.a, &m);
+		assert_int_equal(ack(&t, WIRE_APPLIED).ack.seq, t.seq);
+		assert_int_equal(s->sink.how, how);
+	}
+	end(&t);
+	assert_int_equal(server_end(s), CONN_EOF);
+}
+
+/* --- held, and versions ----------------------------------------------------
+ */
+
+static void a_commit_is_held_or_shown_as_the_sink_does(void **state)
+{
+	static const struct {
+		bool hold, shows_all, unsynced;
+		enum wire_state state;
+	} cases[] = {
+		{ false, false, false, WIRE_PUBLISHED },
+		{ false, false, true, WIRE_RECEIVED },
+		{ true, false, false, WIRE_HELD },
+		{ true, false, true, WIRE_HELD },
+		{ true, true, false, WIRE_PUBLISHED },
+		{ true, true, true, WIRE_RECEIVED },
+	};
+	struct server *s = *state;
+	struct sending t;
+	struct wire_msg m;
+
+	for (uint32_t i = 0; i < N_OF(cases); i++) {
+		bool held = cases[i].state == WIRE_HELD;
+
+		s->sink.shows_all = cases[i].shows_all;
+		s->sink.unsynced = cases[i].unsynced;
+		begin(&t, s->pair.a, i + 1);
+		expect(s->pair.a, WIRE_ACCEPT);
+		put_write(&t, "x", 0);
+		if (cases[i].hold)
+			put_hold(&t);
+		else
+			put_seal(&t, WIRE_COMMIT);
+		m = ack(&t, cases[i].state);
+		assert_int_equal(m.ack.code, WIRE_OK);
+		assert_int_equal(m.ack.seq, 2);
+		assert_string_equal(m.ack.name, held ? "" : "a file");
+		assert_int_equal(s->sink.published->held, held);
+		world_wait(&s->w, &s->w.n_ended, i + 1);
+		assert_int_equal(s->w.ended.state, LEDGER_DONE);
+		end(&t);
+	}
+	assert_int_equal(server_end(s), CONN_EOF);
+}
+
+static void a_hold_that_fails_is_told(void **state)
+{
+	struct server *s = *state;
+	struct sending t;
+	struct wire_msg m;
+
+	s->sink.fail_at = 4; /* open, write, size, commit */
+	s->sink.fail_with = -ENOSPC;
+	begin(&t, s->pair.a, 1);
+	put_write(&t, "x", 0);
+	put_hold(&t);
+	expect(s->pair.a, WIRE_ACCEPT);
+	m = ack(&t, WIRE_HELD);
+	assert_int_equal(m.ack.code, WIRE_ENOSPC);
+	assert_int_equal(m.ack.state, WIRE_HELD);
+	assert_null(s->sink.published);
+	assert_goes_on(s, &t);
+	end(&t);
+	assert_int_equal(server_end(s), CONN_EOF);
+}
+
+static void a_version_takes_the_place_of_its_base(void **state)
+{
+	struct server *s = *state;
+	struct memory_published *p;
+	struct sending t;
+	struct wire_msg m;
+
+	begin(&t, s->pair.a, 1);
+	expect(s->pair.a, WIRE_ACCEPT);
+	put_write(&t, "hello", 0);
+	put_seal(&t, WIRE_COMMIT);
+	ack(&t, WIRE_PUBLISHED);
+	end(&t);
+	begin_version(&t, s->pair.a, 2, 1, 5);
+	expect(s->pair.a, WIRE_ACCEPT);
+	assert_int_equal(s->sink.offer.base[0], id_of(1));
+	put_write(&t, " world", 5);
+	/* Not before it is committed. */
+	ack(&t, WIRE_APPLIED);
+	assert_int_equal(s->sink.published->content.size, 5);
+	put_seal(&t, WIRE_COMMIT);
+	assert_int_equal(ack(&t, WIRE_PUBLISHED).ack.code, WIRE_OK);
+	end(&t);
+	p = s->sink.published;
+	assert_null(p->next);
+	assert_int_equal(p->id[0], id_of(2));
+	assert_int_equal(p->content.size, 11);
+	assert_memory_equal(p->content.bytes, "hello world", 11);
+	/* The old id is no file any more. */
+	begin_version(&t, s->pair.a, 3, 1, 5);
+	m = expect(s->pair.a, WIRE_REFUSE);
+	assert_int_equal(m.refuse.tag, 3);
+	assert_int_equal(m.refuse.code, WIRE_ESTALE);
+	put_write(&t, "in flight", 0);
+	put_seal(&t, WIRE_COMMIT);
+	assert_goes_on(s, &t);
+	end(&t);
+	assert_int_equal(server_end(s), CONN_EOF);
+}
+
 static void what_is_applied_is_acknowledged(void **state)
 {
 	enum { BIG = 200 * 1024, SMALL = 1000 };
@@ -224,15 +382,15 @@ static void who_watches_sees_a_slow_disk(void **state)
 	struct server *s = *state;
 	struct sending t;
 
-	memory_sink_hold(&s->sink, true);
+	memory_sink_block(&s->sink, MEMORY_WRITE);
 	begin(&t, s->pair.a, 1);
 	put_write(&t, "x", 0);
 	EVENTUALLY(memory_sink_read(&s->sink, &s->sink.waiting));
-	assert_in_range(atomic_load(&s->working), 1, now_ms());
-	memory_sink_hold(&s->sink, false);
+	assert_in_range(atomic_load(&s->watch.working), 1, now_ms());
+	memory_sink_block(&s->sink, 0);
 	expect(s->pair.a, WIRE_ACCEPT);
 	ack(&t, WIRE_APPLIED);
-	assert_int_equal(atomic_load(&s->working), 0);
+	assert_int_equal(atomic_load(&s->watch.working), 0);
 	end(&t);
 	assert_int_equal(server_end(s), CONN_EOF);
 }
@@ -245,6 +403,11 @@ int main(void)
 		cmocka_unit_test(
 		    every_failing_call_is_reported_and_publishes_nothing),
 		TEST(a_commit_that_does_not_match_is_refused),
+		TEST(an_operation_that_is_not_counted_shows),
+		TEST(each_way_to_reserve_comes_through),
+		TEST(a_commit_is_held_or_shown_as_the_sink_does),
+		TEST(a_hold_that_fails_is_told),
+		TEST(a_version_takes_the_place_of_its_base),
 		TEST(what_is_applied_is_acknowledged),
 		cmocka_unit_test(without_a_commit_nothing_appears),
 		TEST(who_watches_sees_a_slow_disk),

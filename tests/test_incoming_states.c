@@ -1,6 +1,6 @@
 /*
  * Tests net/incoming.h: which messages each state of a connection allows, in
- * which order, of whom; directories and late metadata.
+ * which order, of whom.
  */
 #include "incoming_fixture.h"
 
@@ -16,14 +16,22 @@ static bool forbidden(unsigned at, enum wire_type type)
 	switch (type) {
 	case WIRE_PING:
 	case WIRE_BYE: return false;
-	case WIRE_OFFER:
+	case WIRE_OFFER: return at == OPEN;
 	case WIRE_MKDIR:
-	case WIRE_PATCH: return at == OPEN;
+	case WIRE_PATCH:
+	case WIRE_SYMLINK:
+	case WIRE_SETXATTR:
+	case WIRE_RENAME:
+	case WIRE_SHOW:
+	case WIRE_WITHDRAW: return false;
 	case WIRE_ABORT: return at == IDLE; /* another tag than 0 */
 	case WIRE_WRITE:
 	case WIRE_TRUNCATE:
 	case WIRE_RESERVE:
 	case WIRE_META:
+	case WIRE_XATTR:
+	case WIRE_MOVE:
+	case WIRE_READ:
 	case WIRE_CHECKPOINT:
 	case WIRE_COMMIT: return at == IDLE || at == DONE;
 	default: return true; /* what only receivers say */
@@ -56,11 +64,24 @@ static struct wire_msg message(enum wire_type type, uint64_t seq)
 	case WIRE_META: m.meta.seq = seq; break;
 	case WIRE_ACK: m.ack.state = WIRE_APPLIED; break;
 	case WIRE_ABORT: return abort_of(7);
-	case WIRE_MKDIR:
-		m.mkdir.id[0] = 1;
-		strcpy(m.mkdir.name, "x");
+	case WIRE_XATTR:
+		m.xattr.seq = seq;
+		strcpy(m.xattr.xattr.name, "user.x");
 		break;
-	case WIRE_PATCH: m.patch.id[0] = 1; break;
+	case WIRE_MOVE:
+		m.move.seq = seq;
+		strcpy(m.move.name, "x");
+		break;
+	case WIRE_READ: m.read.len = 1; break;
+	case WIRE_DATA:
+	case WIRE_RESULT: break;
+	case WIRE_MKDIR: return request_of(0, 1, 1);
+	case WIRE_PATCH: return request_of(1, 1, 1);
+	case WIRE_SYMLINK: return request_of(2, 1, 1);
+	case WIRE_SETXATTR: return request_of(3, 1, 1);
+	case WIRE_RENAME: return request_of(4, 1, 1);
+	case WIRE_SHOW: return request_of(5, 1, 1);
+	case WIRE_WITHDRAW: return request_of(6, 1, 1);
 	default: m.commit.seq = seq; break;
 	}
 	return m;
@@ -89,7 +110,9 @@ static void only_what_the_state_allows(void **state)
 	static const enum wire_type types[] = { WIRE_PING, WIRE_PONG, WIRE_BYE,
 		WIRE_OFFER, WIRE_ACCEPT, WIRE_REFUSE, WIRE_WRITE, WIRE_TRUNCATE,
 		WIRE_RESERVE, WIRE_META, WIRE_CHECKPOINT, WIRE_COMMIT, WIRE_ACK,
-		WIRE_ABORT, WIRE_MKDIR, WIRE_PATCH, WIRE_RESULT };
+		WIRE_ABORT, WIRE_XATTR, WIRE_MOVE, WIRE_READ, WIRE_DATA,
+		WIRE_MKDIR, WIRE_PATCH, WIRE_RESULT, WIRE_SYMLINK,
+		WIRE_SETXATTR, WIRE_RENAME, WIRE_SHOW, WIRE_WITHDRAW };
 	struct server s;
 	struct sending t;
 
@@ -115,27 +138,37 @@ static void only_what_the_state_allows(void **state)
 
 static void operations_keep_their_order(void **state)
 {
+	static const enum wire_type types[] = { WIRE_WRITE, WIRE_TRUNCATE,
+		WIRE_RESERVE, WIRE_META, WIRE_XATTR, WIRE_MOVE, WIRE_CHECKPOINT,
+		WIRE_COMMIT };
 	static const int wrong[] = { -1, 0, 2, 1000 };
 	struct server s;
 	struct sending t;
 
-	for (unsigned i = 0; i < N_OF(wrong); i++) {
+	for (unsigned i = 0; i < N_OF(types) * N_OF(wrong); i++) {
+		int by = wrong[i % N_OF(wrong)];
 		struct wire_msg m;
 
 		bring_to(&s, &t, OPEN);
-		m = message(WIRE_TRUNCATE, t.seq + (uint64_t)(int64_t)wrong[i]);
+		m = message(
+		    types[i / N_OF(wrong)], t.seq + (uint64_t)(int64_t)by);
 		send_msg(s.pair.a, &m);
 		assert_int_equal(server_end(&s), -EPROTO);
 		assert_int_equal(s.sink.aborted, 1);
+		assert_int_equal(s.sink.calls, 2);
 		end(&t);
 		server_close(&s);
 	}
-	bring_to(&s, &t, OPEN);
-	{
-		struct wire_msg m = abort_of(8); /* another transfer's tag */
+}
 
-		send_msg(s.pair.a, &m);
-	}
+static void an_abort_is_of_the_last_offer(void **state)
+{
+	struct wire_msg m = abort_of(8);
+	struct server s;
+	struct sending t;
+
+	bring_to(&s, &t, OPEN);
+	send_msg(s.pair.a, &m);
 	assert_int_equal(server_end(&s), -EPROTO);
 	end(&t);
 	server_close(&s);
@@ -195,71 +228,13 @@ static void strangers_get_what_the_policy_says(void **state)
 	}
 }
 
-/* --- directories and late metadata
- * ----------------------------------------------
- */
-
-static int request(struct server *s, struct wire_msg *m, uint64_t req)
-{
-	struct wire_msg answer;
-
-	if (m->type == WIRE_MKDIR)
-		m->mkdir.req = req;
-	else
-		m->patch.req = req;
-	send_msg(s->pair.a, m);
-	answer = expect(s->pair.a, WIRE_RESULT);
-	assert_int_equal(answer.result.req, req);
-	return wire_code_to_errno(answer.result.code);
-}
-
-static void directories_and_patches_are_answered(void **state)
-{
-	struct server *s = *state;
-	struct wire_msg dir = message(WIRE_MKDIR, 0);
-	struct wire_msg patch = message(WIRE_PATCH, 0);
-	struct wire_msg m;
-
-	assert_int_equal(request(s, &dir, 1), 0);
-	patch.patch.meta.mask = WIRE_META_MODE;
-	patch.patch.meta.mode = 0700;
-	assert_int_equal(request(s, &patch, 2), 0);
-	assert_int_equal(s->sink.dirs, 1);
-	assert_string_equal(s->sink.dir.name, "x");
-	assert_int_equal(s->sink.patches, 1);
-	assert_int_equal(s->sink.meta.mode, 0700);
-	s->sink.fail_at = 3;
-	s->sink.fail_with = -ENOTDIR;
-	assert_int_equal(request(s, &dir, 3), -ENOTDIR);
-	s->sink.fail_at = 4;
-	s->sink.fail_with = -ESTALE;
-	assert_int_equal(request(s, &patch, UINT64_MAX), -ESTALE);
-	/* Not of strangers who are not let in. */
-	assert_int_equal(
-	    trust_pin(s->w.trust, s->sender.id.public, "x", TRUST_REFUSE, NULL),
-	    0);
-	assert_int_equal(request(s, &dir, 5), -EACCES);
-	assert_int_equal(request(s, &patch, 6), -EACCES);
-	assert_int_equal(s->sink.calls, 4);
-	m = message(WIRE_PING, 0);
-	m.ping.cookie = 1234;
-	send_msg(s->pair.a, &m);
-	m = expect(s->pair.a, WIRE_PONG);
-	if (m.pong.cookie == 0) /* that of the beginning */
-		m = expect(s->pair.a, WIRE_PONG);
-	assert_int_equal(m.pong.cookie, 1234);
-	assert_int_equal(m.pong.policy, WIRE_POLICY_REFUSE);
-	assert_int_equal(server_end(s), CONN_EOF);
-}
-
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_what_the_state_allows),
 		cmocka_unit_test(operations_keep_their_order),
+		cmocka_unit_test(an_abort_is_of_the_last_offer),
 		cmocka_unit_test(strangers_get_what_the_policy_says),
-		TEST(directories_and_patches_are_answered),
 	};
 
 	/* A COMMIT that does not match is said; here it is expected. */

@@ -10,6 +10,7 @@
 struct place {
 	struct world w;
 	struct memory_sink sink;
+	struct space *space;
 	struct listener *l;
 	struct listener_config config;
 	struct sockaddr_storage where;
@@ -42,7 +43,10 @@ static void place_open(struct place *p, enum trust_default strangers)
 	p->config.self = &p->w.me.self;
 	p->config.caller = heard;
 	p->config.ctx = p;
+	p->space = space_new(&p->sink.base);
+	assert_non_null(p->space);
 	p->config.incoming = (struct incoming_config){ .sink = &p->sink.base,
+		.space = p->space,
 		.trust = p->w.trust,
 		.ledger = p->w.ledger,
 		.peers = p->w.peers,
@@ -57,6 +61,7 @@ static void place_close(struct place *p)
 {
 	listener_free(p->l);
 	assert_true(memory_sink_rests(&p->sink));
+	space_free(p->space);
 	memory_sink_fini(&p->sink);
 	world_close(&p->w);
 	mutex_fini(&p->lock);
@@ -296,15 +301,12 @@ static void a_change_of_policy_is_told(void **state)
 	conn_free(unconcerned);
 }
 
-static void a_slow_disk_is_no_death(void **state)
+/* A transfer whose first write waits in the disk. */
+static void write_into_a_hung_disk(struct place *p, struct conn *c)
 {
 	struct wire_msg m = { .type = WIRE_OFFER };
-	int64_t until = now_ms() + DEADLINE_MS;
-	struct place *p = *state;
-	struct conn *c = served(p, &p->caller);
-	int r;
 
-	memory_sink_hold(&p->sink, true);
+	memory_sink_block(&p->sink, MEMORY_WRITE);
 	m.offer.id[0] = 1;
 	strcpy(m.offer.name, "x");
 	send_msg(c, &m);
@@ -316,8 +318,15 @@ static void a_slow_disk_is_no_death(void **state)
 	m.write.len = 1;
 	send_msg(c, &m);
 	EVENTUALLY(memory_sink_read(&p->sink, &p->sink.waiting));
-	assert_int_equal(listener_busy(p->l), 1);
-	/* Said from the keeper's thread, while theirs waits. */
+}
+
+/* Said from the keeper's thread, while theirs waits. */
+static struct wire_msg hear_of_the_keeper(struct place *p, struct conn *c)
+{
+	int64_t until = now_ms() + DEADLINE_MS;
+	struct wire_msg m;
+	int r;
+
 	do {
 		listener_tick(p->l);
 		r = conn_receive(c, 20, -1, &m);
@@ -326,9 +335,92 @@ static void a_slow_disk_is_no_death(void **state)
 	assert_int_equal(r, 0);
 	assert_int_equal(m.type, WIRE_PONG);
 	assert_int_equal(m.pong.cookie, 0);
-	memory_sink_hold(&p->sink, false);
+	return m;
+}
+
+static void a_slow_disk_is_no_death(void **state)
+{
+	struct place *p = *state;
+	struct conn *c = served(p, &p->caller);
+
+	write_into_a_hung_disk(p, c);
+	hear_of_the_keeper(p, c);
+	memory_sink_block(&p->sink, 0);
 	expect(c, WIRE_ACK);
 	conn_free(c);
+}
+
+/* Even statvfs(2) hangs: the last answer does. */
+static void a_disk_that_says_nothing_is_no_death(void **state)
+{
+	struct wire_msg ping = { .type = WIRE_PING, .ping.cookie = 7 };
+	struct place *p = *state;
+	struct conn *writer = served(p, &p->caller);
+	struct conn *idle = served(p, &p->caller);
+	struct wire_msg m;
+
+	write_into_a_hung_disk(p, writer);
+	memory_sink_block(&p->sink, MEMORY_WRITE | MEMORY_SPACE);
+	send_msg(idle, &ping);
+	EVENTUALLY(memory_sink_read(&p->sink, &p->sink.waiting) == 2);
+	assert_int_equal(hear_of_the_keeper(p, writer).pong.free_bytes, 11);
+	assert_int_equal(hear_of_the_keeper(p, idle).pong.total_files, 44);
+	listener_policy_changed(p->l, p->caller.id.public);
+	expect(idle, WIRE_PONG);
+	memory_sink_block(&p->sink, 0);
+	expect(writer, WIRE_ACK);
+	do
+		m = expect(idle, WIRE_PONG);
+	while (!m.pong.cookie);
+	assert_int_equal(m.pong.cookie, 7);
+	conn_free(writer);
+	conn_free(idle);
+}
+
+/* Whatever it waits for, until it has ended. */
+static void a_transfer_under_way_is_busy(void **state)
+{
+	struct wire_msg m = { .type = WIRE_OFFER };
+	struct place *p = *state;
+	struct conn *c = served(p, &p->caller);
+
+	assert_int_equal(listener_busy(p->l), 0);
+	m.offer.tag = 1;
+	m.offer.id[0] = 1;
+	strcpy(m.offer.name, "x");
+	send_msg(c, &m);
+	expect(c, WIRE_ACCEPT);
+	assert_int_equal(listener_busy(p->l), 1);
+	memset(&m, 0, sizeof(m));
+	m.type = WIRE_ABORT;
+	m.abort.tag = 1;
+	m.abort.code = WIRE_ECANCELED;
+	send_msg(c, &m);
+	EVENTUALLY(listener_busy(p->l) == 0);
+	conn_free(c);
+}
+
+static void who_is_here_has_a_connection(void **state)
+{
+	struct place *p = *state;
+	struct conn *a, *b;
+	struct machine other;
+	int mute;
+
+	machine_init(&other, "other", 0);
+	assert_false(listener_here(p->l, p->caller.id.public));
+	mute = silent(p, 1);
+	a = served(p, &p->caller);
+	b = served(p, &p->caller);
+	assert_true(listener_here(p->l, p->caller.id.public));
+	assert_false(listener_here(p->l, other.id.public));
+	conn_free(a);
+	conn_free(served(p, &other));
+	EVENTUALLY(!listener_here(p->l, other.id.public));
+	assert_true(listener_here(p->l, p->caller.id.public));
+	conn_free(b);
+	EVENTUALLY(!listener_here(p->l, p->caller.id.public));
+	close(mute);
 }
 
 static void the_end_is_said(void **state)
@@ -380,6 +472,9 @@ int main(void)
 		TEST(strangers_leave_room_for_others),
 		TEST(a_change_of_policy_is_told),
 		TEST(a_slow_disk_is_no_death),
+		TEST(a_disk_that_says_nothing_is_no_death),
+		TEST(a_transfer_under_way_is_busy),
+		TEST(who_is_here_has_a_connection),
 		cmocka_unit_test(the_end_is_said),
 		TEST(a_port_that_is_taken),
 	};

@@ -170,6 +170,140 @@ static void what_is_sent_anew_is_not_old(void **state)
 	assert_null(node_child_locked(tree->t, tree->dir, "0"));
 }
 
+static void what_is_held_never_leaves(void **state)
+{
+	struct tree *tree = *state;
+	struct node *held = add(tree, tree->dir, "held");
+	char name[16];
+
+	held->held = true;
+	node_delivered_locked(tree->t, held);
+	for (unsigned turn = 0; turn < 2; turn++)
+		for (unsigned i = 0; i < NODE_SENT_MAX; i++) {
+			snprintf(name, sizeof(name), "%u-%u", turn, i);
+			node_delivered_locked(
+			    tree->t, add(tree, tree->dir, name));
+		}
+	assert_ptr_equal(node_child_locked(tree->t, tree->dir, "held"), held);
+	assert_null(node_child_locked(tree->t, tree->dir, "0-0"));
+}
+
+static void set_old(struct node *n)
+{
+	n->mtime = (struct timespec){ .tv_sec = 1000000000 };
+}
+
+static bool is_old(const struct node *n)
+{
+	return n->mtime.tv_sec == 1000000000;
+}
+
+static void a_directorys_time_is_that_of_its_last_change(void **state)
+{
+	struct tree *tree = *state;
+	struct node *from = add(tree, tree->dir, "from");
+	struct node *to = add(tree, tree->dir, "to");
+	struct node *n;
+
+	set_old(from);
+	n = add(tree, from, "n");
+	assert_false(is_old(from));
+	set_old(from);
+	set_old(to);
+	set_old(n);
+	assert_int_equal(node_move_locked(tree->t, n, to, "m"), 0);
+	assert_false(is_old(from) || is_old(to));
+	assert_true(is_old(n));
+	set_old(to);
+	node_unlist_locked(tree->t, n);
+	assert_false(is_old(to));
+}
+
+static void what_is_forgotten_changes_no_time(void **state)
+{
+	struct tree *tree = *state;
+	struct node *dir = add(tree, tree->dir, "dir");
+	struct node *first = add(tree, dir, "first");
+	char name[16];
+
+	node_delivered_locked(tree->t, first);
+	set_old(dir);
+	for (unsigned i = 0; i < NODE_SENT_MAX; i++) {
+		snprintf(name, sizeof(name), "%u", i);
+		node_delivered_locked(tree->t, add(tree, tree->dir, name));
+	}
+	assert_true(LIST_EMPTY(&dir->children));
+	assert_true(is_old(dir));
+}
+
+static void a_node_moves_with_all_below(void **state)
+{
+	struct tree *tree = *state;
+	struct node *a = add(tree, tree->dir, "a");
+	struct node *b = add(tree, tree->dir, "b");
+	struct node *n = add(tree, a, "n");
+	struct node *below = add(tree, n, "below");
+	unsigned refs_a = a->refs, refs_b = b->refs;
+	uint64_t id = n->id;
+
+	node_ref_locked(n, 1); /* the kernel knows it */
+	assert_int_equal(node_move_locked(tree->t, n, b, "m"), 0);
+	assert_ptr_equal(node_child_locked(tree->t, b, "m"), n);
+	assert_null(node_child_locked(tree->t, a, "n"));
+	assert_null(node_child_locked(tree->t, b, "n"));
+	assert_ptr_equal(node_child_locked(tree->t, n, "below"), below);
+	assert_ptr_equal(node_by_id_locked(tree->t, id), n);
+	assert_ptr_equal(n->parent, b);
+	assert_string_equal(n->name, "m");
+	assert_int_equal(a->refs, refs_a - 1);
+	assert_int_equal(b->refs, refs_b + 1);
+	/* Within its directory; what it left is free. */
+	assert_int_equal(node_move_locked(tree->t, n, b, "l"), 0);
+	assert_null(node_child_locked(tree->t, b, "m"));
+	assert_ptr_equal(node_child_locked(tree->t, b, "l"), n);
+	node_unlist_locked(tree->t, a);
+	assert_ptr_equal(node_child_locked(tree->t, b, "l"), n);
+	node_unlist_locked(tree->t, n);
+	node_unref_locked(tree->t, n, 1);
+	assert_null(node_by_id_locked(tree->t, id));
+}
+
+static struct node *add_dir(
+    struct tree *tree, struct node *dir, const char *name)
+{
+	struct node *n = node_add_locked(tree->t, dir, NODE_DIR, name, 0755, 0);
+
+	assert_non_null(n);
+	return n;
+}
+
+static void old_directories_leave_when_nothing_uses_them(void **state)
+{
+	struct tree *tree = *state;
+	struct node *top = add_dir(tree, tree->dir, "top");
+	struct node *old = add_dir(tree, top, "old");
+	struct node *open = add_dir(tree, top, "open");
+	uint64_t gone = old->id;
+	char name[16];
+
+	node_ref_locked(open, 1);
+	set_old(top);
+	for (unsigned i = 3; i < NODE_DIRS_MAX; i++) {
+		snprintf(name, sizeof(name), "%u", i);
+		add_dir(tree, tree->dir, name);
+	}
+	assert_ptr_equal(node_by_id_locked(tree->t, gone), old);
+	add_dir(tree, tree->dir, "one more");
+	assert_null(node_by_id_locked(tree->t, gone));
+	assert_true(is_old(top));
+	/* Those that cannot leave do not keep others from leaving. */
+	gone = node_child_locked(tree->t, tree->dir, "3")->id;
+	add_dir(tree, tree->dir, "and one");
+	assert_null(node_by_id_locked(tree->t, gone));
+	assert_ptr_equal(node_child_locked(tree->t, top, "open"), open);
+	node_unref_locked(tree->t, open, 1);
+}
+
 static void what_the_kernel_still_knows_is_freed_at_the_end(void **state)
 {
 	struct tree *tree = *state;
@@ -193,6 +327,11 @@ int main(void)
 		TEST(a_directory_takes_all_below_with_it),
 		TEST(the_oldest_deliveries_leave_first),
 		TEST(what_is_sent_anew_is_not_old),
+		TEST(what_is_held_never_leaves),
+		TEST(a_directorys_time_is_that_of_its_last_change),
+		TEST(what_is_forgotten_changes_no_time),
+		TEST(a_node_moves_with_all_below),
+		TEST(old_directories_leave_when_nothing_uses_them),
 		TEST(what_the_kernel_still_knows_is_freed_at_the_end),
 	};
 

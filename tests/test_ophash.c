@@ -58,22 +58,40 @@ static void operations_have_their_trailers(void **state)
 		0, 0, 16, 0,
 		/* META 4: mode 0644, mtime -2 */
 		22, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 3, 0, 0, 1, 0xa4, 0xff,
-		0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe
+		0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe,
+		/* XATTR 5: user.a is "v" */
+		'u', 's', 'e', 'r', '.', 'a', 'v', 27, 0, 0, 0, 0, 0, 0, 0, 5,
+		0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7,
+		/* XATTR 6: without user.a */
+		'u', 's', 'e', 'r', '.', 'a', 27, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0,
+		0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 6,
+		/* MOVE 7: to "to" in 9...9 */
+		9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 't', 'o', 28, 0,
+		0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+		0, 18
 	};
+	struct wire_xattr set = {
+		.name = "user.a", .bytes = (const uint8_t *)"v", .len = 1
+	};
+	struct wire_xattr unset = { .name = "user.a", .remove = true };
 	const struct wire_meta meta = { .mask =
 					    WIRE_META_MODE | WIRE_META_MTIME,
 		.mode = 0644,
 		.atime = { .sec = 99 },
 		.mtime = { .sec = -2, .nsec = 7 } };
 	struct ophash *h = new_hash();
-	uint8_t expected[16], got[16];
+	uint8_t expected[16], got[16], parent[WIRE_ID_BYTES];
 
 	(void)state;
+	memset(parent, 9, sizeof(parent));
 	ophash_bytes(h, "abc", 3);
 	ophash_trailer(h, WIRE_WRITE, 1, 5, 3);
 	ophash_trailer(h, WIRE_TRUNCATE, 2, 258, 0);
 	ophash_trailer(h, WIRE_RESERVE, 3, 1, 4096);
 	ophash_meta(h, 4, &meta);
+	ophash_xattr(h, 5, &set);
+	ophash_xattr(h, 6, &unset);
+	ophash_move(h, 7, parent, "to");
 	ophash_digest(h, got);
 	digest_of(bytes, sizeof(bytes), expected);
 	assert_memory_equal(got, expected, sizeof(got));

@@ -4,20 +4,11 @@
  */
 #include "outgoing_fixture.h"
 
-#include "outgoing_internal.h"
-
 enum { PATIENCE_MS = 15000 };
 
 static void setup_play(struct play *p)
 {
 	play_open(p, WIRE_POLICY_ACCEPT, PATIENCE_MS);
-}
-
-/* Publishes what has come, as an honest peer does. */
-static void publish(struct got *g)
-{
-	got_next(g, WIRE_COMMIT);
-	got_ack(g, g->seq, WIRE_PUBLISHED, WIRE_OK);
 }
 
 static void close_is_the_truth(void **state)
@@ -35,13 +26,15 @@ static void close_is_the_truth(void **state)
 	assert_true(outgoing_uncommitted(o));
 	write_now(o, "hello ", 6, 0);
 	assert_int_equal(outgoing_size(o), 6);
-	assert_int_equal(outgoing_commit(o, &commit[0].w), OUTGOING_PARKED);
+	assert_int_equal(
+	    outgoing_commit(o, false, &commit[0].w), OUTGOING_PARKED);
 	/* Who comes later waits for the same. */
-	assert_int_equal(outgoing_commit(o, &commit[1].w), OUTGOING_PARKED);
+	assert_int_equal(
+	    outgoing_commit(o, false, &commit[1].w), OUTGOING_PARKED);
 	assert_int_equal(outgoing_checkpoint(o, &commit[2].w), OUTGOING_PARKED);
 	assert_int_equal(
-	    outgoing_write(o, "x", 1, 6, &commit[2].w, &taken), -EOPNOTSUPP);
-	assert_int_equal(outgoing_truncate(o, 3), -EOPNOTSUPP);
+	    outgoing_write(o, "x", 1, 6, &commit[2].w, &taken), -EBUSY);
+	assert_int_equal(outgoing_truncate(o, 3), -EBUSY);
 
 	got_init(&g, p.c);
 	assert_string_equal(g.offer.name, "a file");
@@ -60,7 +53,7 @@ static void close_is_the_truth(void **state)
 		assert_int_equal(told_wait(&commit[i]), 0);
 	assert_true(outgoing_published(o));
 	assert_false(outgoing_uncommitted(o));
-	assert_int_equal(outgoing_commit(o, &commit[0].w), 0);
+	assert_int_equal(outgoing_commit(o, false, &commit[0].w), 0);
 	assert_int_equal(outgoing_checkpoint(o, &commit[0].w), 0);
 	assert_int_equal(p.w.ended.state, LEDGER_DONE);
 	assert_int_equal(p.w.ended.bytes, 6);
@@ -94,9 +87,11 @@ static void every_operation_arrives_in_order(void **state)
 	assert_int_equal(outgoing_truncate(o, UINT64_MAX), -EFBIG);
 	assert_int_equal(outgoing_meta(o, &meta), 0);
 	assert_int_equal(
-	    outgoing_reserve(o, 1, UINT64_MAX, true, &reserve.w), -EFBIG);
+	    outgoing_reserve(o, 1, UINT64_MAX, WIRE_RESERVE_KEEP, &reserve.w),
+	    -EFBIG);
 	assert_int_equal(
-	    outgoing_reserve(o, 0, 500, true, &reserve.w), OUTGOING_PARKED);
+	    outgoing_reserve(o, 0, 500, WIRE_RESERVE_KEEP, &reserve.w),
+	    OUTGOING_PARKED);
 	assert_int_equal(outgoing_size(o), 103);
 	got_init(&g, p.c);
 	got_accept(&g);
@@ -109,26 +104,14 @@ static void every_operation_arrives_in_order(void **state)
 	assert_int_equal(told_times(&reserve), 0);
 	got_ack(&g, g.seq, WIRE_APPLIED, WIRE_OK);
 	assert_int_equal(told_wait(&reserve), 0);
-	assert_int_equal(outgoing_commit(o, &t.w), OUTGOING_PARKED);
-	publish(&g);
+	assert_int_equal(outgoing_commit(o, false, &t.w), OUTGOING_PARKED);
+	got_publish(&g);
 	assert_int_equal(told_wait(&t), 0);
 	assert_int_equal(g.size, 103);
 	assert_memory_equal(g.bytes, "HEL\0\0", 5);
 	assert_memory_equal(g.bytes + 98, "\0\0hel", 5);
-	/* From now on metadata is a PATCH. */
-	meta.mode = 0444;
-	assert_int_equal(outgoing_meta(o, &meta), 0);
-	{
-		struct wire_msg m = expect(p.c, WIRE_PATCH);
-
-		assert_memory_equal(m.patch.id, g.offer.id, WIRE_ID_BYTES);
-		assert_int_equal(m.patch.meta.mode, 0444);
-		m.result.req = m.patch.req;
-		m.type = WIRE_RESULT;
-		m.result.code = WIRE_OK;
-		send_msg(p.c, &m);
-	}
-	EVENTUALLY(peers_busy(p.w.peers) == 0);
+	/* From now on metadata is a request. */
+	assert_int_equal(outgoing_meta(o, &meta), -EBUSY);
 	outgoing_put(o);
 	got_fini(&g);
 	told_fini(&reserve);
@@ -151,14 +134,14 @@ static void no_byte_before_the_first_accept(void **state)
 	o = new_file(&p, "secret");
 	assert_int_equal(
 	    outgoing_write(o, "hello", 5, 0, &t.w, &taken), OUTGOING_PARKED);
-	assert_int_equal(outgoing_commit(o, &commit.w), OUTGOING_PARKED);
+	assert_int_equal(outgoing_commit(o, false, &commit.w), OUTGOING_PARKED);
 	got_init(&g, p.c);
 	expect_quiet(p.c);
 	assert_int_equal(told_times(&t), 0);
 	got_accept(&g);
 	assert_int_equal(told_wait(&t), 5);
 	got_next(&g, WIRE_WRITE);
-	publish(&g);
+	got_publish(&g);
 	assert_int_equal(told_wait(&commit), 0);
 	/* Who accepted us is pinned from then on. */
 	info = world_info(&p.w, "laptop");
@@ -186,7 +169,7 @@ static void a_refusal_is_every_later_answer(void **state)
 	assert_int_equal(
 	    outgoing_write(o, "x", 1, 0, &t[0].w, &taken), OUTGOING_PARKED);
 	assert_int_equal(outgoing_checkpoint(o, &t[1].w), OUTGOING_PARKED);
-	assert_int_equal(outgoing_commit(o, &t[2].w), OUTGOING_PARKED);
+	assert_int_equal(outgoing_commit(o, false, &t[2].w), OUTGOING_PARKED);
 	got_init(&g, p.c);
 	got_refuse(&g, WIRE_EDQUOT);
 	for (unsigned i = 0; i < 3; i++)
@@ -196,7 +179,7 @@ static void a_refusal_is_every_later_answer(void **state)
 	assert_int_equal(outgoing_truncate(o, 9), -EDQUOT);
 	assert_int_equal(outgoing_reserve(o, 0, 9, 1, &t[0].w), -EDQUOT);
 	assert_int_equal(outgoing_checkpoint(o, &t[0].w), -EDQUOT);
-	assert_int_equal(outgoing_commit(o, &t[0].w), -EDQUOT);
+	assert_int_equal(outgoing_commit(o, false, &t[0].w), -EDQUOT);
 	assert_int_equal(outgoing_error(o), -EDQUOT);
 	assert_false(outgoing_uncommitted(o));
 	world_wait(&p.w, &p.w.n_ended, 1);
@@ -210,10 +193,10 @@ static void a_refusal_is_every_later_answer(void **state)
 	o = new_file(&p, "wanted");
 	told_fini(&t[0]);
 	told_init(&t[0]);
-	assert_int_equal(outgoing_commit(o, &t[0].w), OUTGOING_PARKED);
+	assert_int_equal(outgoing_commit(o, false, &t[0].w), OUTGOING_PARKED);
 	got_init(&g, p.c);
 	got_accept(&g);
-	publish(&g);
+	got_publish(&g);
 	assert_int_equal(told_wait(&t[0]), 0);
 	assert_int_equal(g.size, 0);
 	outgoing_put(o);
@@ -257,7 +240,7 @@ static void a_checkpoint_is_durable_and_asked_once(void **state)
 	got_ack(&g, 4, WIRE_APPLIED, WIRE_EIO);
 	assert_int_equal(told_wait(&c), -EIO);
 	assert_int_equal(outgoing_checkpoint(o, &c.w), -EIO);
-	assert_int_equal(outgoing_commit(o, &c.w), -EIO);
+	assert_int_equal(outgoing_commit(o, false, &c.w), -EIO);
 	expect(p.c, WIRE_ABORT);
 	outgoing_put(o);
 	got_fini(&g);
@@ -295,10 +278,11 @@ static void an_abort_ends_it_on_both_sides(void **state)
 		}
 		if (at != AT_COMMITTING)
 			write_now(o, "y", 1, 5);
-		assert_int_equal(outgoing_commit(o, &t.w), OUTGOING_PARKED);
+		assert_int_equal(
+		    outgoing_commit(o, false, &t.w), OUTGOING_PARKED);
 		outgoing_abort(o, -EINTR);
 		assert_int_equal(told_wait(&t), -EINTR);
-		assert_int_equal(outgoing_commit(o, &t.w), -EINTR);
+		assert_int_equal(outgoing_commit(o, false, &t.w), -EINTR);
 		outgoing_abort(o, -EIO); /* the first one stays */
 		assert_int_equal(outgoing_error(o), -EINTR);
 		world_wait(&p.w, &p.w.n_ended, 1);
@@ -340,7 +324,7 @@ static void the_peer_may_abort(void **state)
 	told_init(&t);
 	o = new_file(&p, "x");
 	write_now(o, "x", 1, 0);
-	assert_int_equal(outgoing_commit(o, &t.w), OUTGOING_PARKED);
+	assert_int_equal(outgoing_commit(o, false, &t.w), OUTGOING_PARKED);
 	got_init(&g, p.c);
 	got_accept(&g);
 	m.abort.tag = g.offer.tag;
@@ -380,14 +364,14 @@ static void who_is_interrupted_is_not_told(void **state)
 	assert_int_equal(taken, 1);
 	assert_int_equal(outgoing_checkpoint(o, &early.w), -EINTR);
 
-	assert_int_equal(outgoing_commit(o, &commit.w), OUTGOING_PARKED);
+	assert_int_equal(outgoing_commit(o, false, &commit.w), OUTGOING_PARKED);
 	got_init(&g, p.c);
 	got_accept(&g);
 	got_next(&g, WIRE_WRITE);
 	got_next(&g, WIRE_CHECKPOINT);
 	got_ack(&g, g.seq, WIRE_DURABLE, WIRE_OK);
 	assert_true(outgoing_unpark(o, &commit.w, &result));
-	publish(&g);
+	got_publish(&g);
 	EVENTUALLY(outgoing_published(o));
 	assert_int_equal(told_times(&write), 0);
 	assert_int_equal(told_times(&commit), 0);

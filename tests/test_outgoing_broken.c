@@ -4,9 +4,6 @@
  */
 #include "outgoing_fixture.h"
 
-#include "outgoing_internal.h"
-#include "treeop.h"
-
 enum { PATIENCE_MS = 15000 };
 
 /* A file in six operations, COMMIT the last. */
@@ -27,7 +24,7 @@ static int step(struct outgoing *o, unsigned i, struct told *t)
 	case 2: return outgoing_truncate(o, 12);
 	case 3: return outgoing_meta(o, &meta);
 	case 4: return outgoing_checkpoint(o, &t[i].w);
-	default: return outgoing_commit(o, &t[i].w);
+	default: return outgoing_commit(o, false, &t[i].w);
 	}
 }
 
@@ -160,7 +157,8 @@ static void answers_that_cannot_be_publish_nothing(void **state)
 		o = new_file(&p, "x");
 		write_now(o, "a", 1, 0);
 		write_now(o, "b", 1, 10);
-		assert_int_equal(outgoing_commit(o, &t.w), OUTGOING_PARKED);
+		assert_int_equal(
+		    outgoing_commit(o, false, &t.w), OUTGOING_PARKED);
 		got_init(&g, p.c);
 		got_accept(&g);
 		got_next(&g, WIRE_WRITE);
@@ -195,7 +193,7 @@ static void late_answers_are_passed_over(void **state)
 	got_refuse(&old, WIRE_EIO);
 
 	o = new_file(&p, "x");
-	assert_int_equal(outgoing_commit(o, &t.w), OUTGOING_PARKED);
+	assert_int_equal(outgoing_commit(o, false, &t.w), OUTGOING_PARKED);
 	got_init(&g, p.c);
 	assert_int_not_equal(g.offer.tag, old.offer.tag);
 	got_accept(&old);
@@ -229,7 +227,7 @@ static void who_never_comes_back_is_given_up(void **state)
 	told_init(&t);
 	o = new_file(&p, "x");
 	write_now(o, "x", 1, 0);
-	assert_int_equal(outgoing_commit(o, &t.w), OUTGOING_PARKED);
+	assert_int_equal(outgoing_commit(o, false, &t.w), OUTGOING_PARKED);
 	got_init(&g, p.c);
 	/* Nobody listens there any more. */
 	close(p.listen_fd);
@@ -240,8 +238,36 @@ static void who_never_comes_back_is_given_up(void **state)
 	send_msg(p.c, &bye);
 	EVENTUALLY((peers_tick(p.w.peers), told_times(&t)));
 	assert_int_equal(told_wait(&t), -ETIMEDOUT);
-	assert_int_equal(
-	    outgoing_new(p.peer, NULL, "y", 0, 0, &none), -EHOSTUNREACH);
+	assert_int_equal(try_new(p.peer, NULL, "y", &none), -EHOSTUNREACH);
+	outgoing_put(o);
+	got_fini(&g);
+	told_fini(&t);
+	play_close(&p);
+}
+
+/* Silence counts from the question: before it, there was nothing to say. */
+static void who_was_not_asked_may_be_silent(void **state)
+{
+	struct outgoing *o;
+	struct wire_msg m;
+	struct told t;
+	struct got g;
+	struct play p;
+
+	play_open(&p, WIRE_POLICY_ACCEPT, 1000);
+	told_init(&t);
+	o = new_file(&p, "x");
+	got_init(&g, p.c);
+	got_accept(&g);
+	/* Nothing happens for some seconds, until our side wonders. */
+	do
+		assert_int_equal(conn_receive(p.c, DEADLINE_MS, -1, &m), 0);
+	while (m.type != WIRE_PING);
+	write_now(o, "x", 1, 0);
+	got_next(&g, WIRE_WRITE);
+	assert_int_equal(outgoing_commit(o, false, &t.w), OUTGOING_PARKED);
+	got_publish(&g);
+	assert_int_equal(told_wait(&t), 0);
 	outgoing_put(o);
 	got_fini(&g);
 	told_fini(&t);
@@ -255,7 +281,7 @@ static void what_is_known_is_the_errno_of_create(void **state)
 	struct play p;
 
 	play_open(&p, WIRE_POLICY_REFUSE, PATIENCE_MS);
-	assert_int_equal(outgoing_new(p.peer, NULL, "x", 0600, 0, &o), -EACCES);
+	assert_int_equal(try_new(p.peer, NULL, "x", &o), -EACCES);
 	assert_int_equal(outdir_new(p.peer, NULL, "d", 0700, &d), -EACCES);
 	assert_int_equal(peers_busy(p.w.peers), 0);
 	play_close(&p);
@@ -367,16 +393,6 @@ static void many_transfers_share_the_memory(void **state)
  * ---------------------------------------------------
  */
 
-static void answer(
-    struct conn *c, const struct wire_msg *m, enum wire_code code)
-{
-	struct wire_msg a = { .type = WIRE_RESULT };
-
-	a.result.req = m->mkdir.req;
-	a.result.code = code;
-	send_msg(c, &a);
-}
-
 static void a_file_below_gets_the_error_of_its_directory(void **state)
 {
 	struct outdir *top, *sub;
@@ -400,23 +416,25 @@ static void a_file_below_gets_the_error_of_its_directory(void **state)
 	EVENTUALLY(peers_busy(p.w.peers) == 0);
 
 	/* Asked again for the file: still not. */
-	assert_int_equal(
-	    outgoing_new(p.peer, sub, "x", 0600, WIRE_SIZE_UNKNOWN, &o), 0);
-	assert_int_equal(outgoing_commit(o, &t.w), OUTGOING_PARKED);
+	assert_int_equal(try_new(p.peer, sub, "x", &o), 0);
+	assert_int_equal(outgoing_commit(o, false, &t.w), OUTGOING_PARKED);
 	m = expect(p.c, WIRE_MKDIR);
 	assert_string_equal(m.mkdir.name, "sub");
+	/* The OFFER has not waited for that. */
+	got_init(&g, p.c);
+	got_next(&g, WIRE_COMMIT);
 	answer(p.c, &m, WIRE_EACCES);
+	got_refuse(&g, WIRE_ESTALE);
 	assert_int_equal(told_wait(&t), -EACCES);
+	assert_int_equal(expect(p.c, WIRE_ABORT).abort.tag, g.offer.tag);
 	outgoing_put(o);
-	/* It was never offered, so there is nothing to abort. */
-	expect_quiet(p.c);
+	got_fini(&g);
 
 	/* And now. */
 	told_fini(&t);
 	told_init(&t);
-	assert_int_equal(
-	    outgoing_new(p.peer, sub, "x", 0600, WIRE_SIZE_UNKNOWN, &o), 0);
-	assert_int_equal(outgoing_commit(o, &t.w), OUTGOING_PARKED);
+	assert_int_equal(try_new(p.peer, sub, "x", &o), 0);
+	assert_int_equal(outgoing_commit(o, false, &t.w), OUTGOING_PARKED);
 	m = expect(p.c, WIRE_MKDIR);
 	answer(p.c, &m, WIRE_OK);
 	got_init(&g, p.c);
@@ -447,7 +465,7 @@ static void the_end_of_gtfs_is_told(void **state)
 		if (i == 0)
 			got_init(&g, p.c);
 		assert_int_equal(
-		    outgoing_commit(o[i], &t[i].w), OUTGOING_PARKED);
+		    outgoing_commit(o[i], false, &t[i].w), OUTGOING_PARKED);
 	}
 	got_accept(&g);
 	peers_stop(p.w.peers);
@@ -456,8 +474,7 @@ static void the_end_of_gtfs_is_told(void **state)
 		outgoing_put(o[i]);
 		told_fini(&t[i]);
 	}
-	assert_int_equal(
-	    outgoing_new(p.peer, NULL, "y", 0, 0, &o[0]), -ECANCELED);
+	assert_int_equal(try_new(p.peer, NULL, "y", &o[0]), -ECANCELED);
 	assert_int_equal(p.w.n_ended, 3);
 	got_fini(&g);
 	play_close(&p);
@@ -471,6 +488,7 @@ int main(void)
 		cmocka_unit_test(answers_that_cannot_be_publish_nothing),
 		cmocka_unit_test(late_answers_are_passed_over),
 		cmocka_unit_test(who_never_comes_back_is_given_up),
+		cmocka_unit_test(who_was_not_asked_may_be_silent),
 		cmocka_unit_test(what_is_known_is_the_errno_of_create),
 		cmocka_unit_test(the_window_is_bounded_and_moves),
 		cmocka_unit_test(many_transfers_share_the_memory),

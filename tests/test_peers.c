@@ -189,6 +189,7 @@ static void pins_are_listed_from_the_start(void **state)
 	struct other a, b;
 	uint8_t key[IDENTITY_KEY_BYTES];
 	struct peer_info info;
+	struct outgoing_plan plan = { .name = "x", .mode = 0600 };
 	struct outgoing *o;
 	struct peer *p;
 
@@ -212,8 +213,7 @@ static void pins_are_listed_from_the_start(void **state)
 	assert_int_equal(info.pin_policy, TRUST_REFUSE);
 	assert_int_equal(info.state, PEER_OFFLINE);
 	p = peers_find_name(w->peers, "laptop (2)");
-	assert_int_equal(
-	    outgoing_new(p, NULL, "x", 0600, 0, &o), -EHOSTUNREACH);
+	assert_int_equal(outgoing_new(p, &plan, &o), -EHOSTUNREACH);
 	peer_put(p);
 
 	/* Whoever comes first does not take it over. */
@@ -267,6 +267,7 @@ static void another_key_in_its_place_is_rejected(void **state)
 	struct world *w = *state;
 	struct other real, imposter;
 	uint8_t key[IDENTITY_KEY_BYTES];
+	struct outgoing_plan plan = { .name = "x", .mode = 0600 };
 	struct outgoing *o;
 	struct peer *p;
 
@@ -289,8 +290,7 @@ static void another_key_in_its_place_is_rejected(void **state)
 	assert_false(info_of(w, &imposter).key_rejected);
 	assert_string_equal(info_of(w, &imposter).name, "laptop (2)");
 	p = peers_find_name(w->peers, "laptop");
-	assert_int_equal(
-	    outgoing_new(p, NULL, "x", 0600, 0, &o), -EKEYREJECTED);
+	assert_int_equal(outgoing_new(p, &plan, &o), -EKEYREJECTED);
 	peer_put(p);
 
 	/* The imposter leaves: simply away again. */

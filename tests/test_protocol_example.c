@@ -159,14 +159,15 @@ static void send_message(
     struct record_key *from, struct record_key *to, const struct wire_msg *m)
 {
 	uint8_t plain[WIRE_SMALL_MAX], record[WIRE_SMALL_MAX], *opened;
+	const uint8_t *payload;
 	struct wire_msg got;
-	size_t len, record_len;
+	size_t len, more, record_len;
 
 	assert_int_equal(wire_encode(m, plain, sizeof(plain), &len), 0);
-	if (m->type == WIRE_WRITE) {
-		memcpy(plain + len, m->write.bytes, m->write.len);
-		len += m->write.len;
-	}
+	more = wire_payload(m, &payload);
+	if (more)
+		memcpy(plain + len, payload, more);
+	len += more;
 	expect_in_page(wire_type_name(m->type), plain, len);
 	assert_int_equal(
 	    record_seal(from, plain, len, record, sizeof(record), &record_len),

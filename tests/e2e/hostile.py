@@ -25,11 +25,14 @@ SIZE_UNKNOWN = 2 ** 64 - 1
 
 (PING, PONG, BYE) = (1, 2, 3)
 (OFFER, ACCEPT, REFUSE, WRITE, TRUNCATE, RESERVE, META, CHECKPOINT, COMMIT,
- ACK, ABORT) = range(16, 27)
-(MKDIR, PATCH, RESULT) = (32, 33, 34)
-APPLIED, DURABLE, PUBLISHED = 1, 2, 3
+ ACK, ABORT, XATTR, MOVE, READ, DATA) = range(16, 31)
+(MKDIR, PATCH, RESULT, SYMLINK, SETXATTR, RENAME, SHOW, WITHDRAW) = range(32,
+                                                                          40)
+APPLIED, DURABLE, PUBLISHED, RECEIVED, HELD = range(1, 6)
 OK, EIO, EACCES, ENOSPC, EDQUOT, ECANCELED = range(6)
-ESTALE, EBADMSG = 8, 23
+EILSEQ, ESTALE, ENOENT, EEXIST, EINVAL, EPERM = 6, 8, 9, 10, 18, 19
+EFBIG, EXDEV, ENOTEMPTY, EBADMSG = 14, 20, 21, 23
+TOP = bytes(16)
 
 
 class Ended(Exception):
@@ -314,10 +317,10 @@ def bye(code=0):
     return struct.pack(">BH", BYE, code)
 
 
-def offer(tag, name, ident=None, parent=bytes(16), mode=0o644,
-          size=SIZE_UNKNOWN):
+def offer(tag, name, ident=None, parent=TOP, mode=0o644, size=SIZE_UNKNOWN,
+          base=bytes(16)):
     ident = os.urandom(16) if ident is None else ident
-    return (struct.pack(">BI", OFFER, tag) + ident + parent +
+    return (struct.pack(">BI", OFFER, tag) + ident + parent + base +
             struct.pack(">IQ", mode, size) + named(name))
 
 
@@ -329,23 +332,40 @@ def truncate(seq, size):
     return struct.pack(">BQQ", TRUNCATE, seq, size)
 
 
-def reserve(seq, offset, length, keep_size=0):
-    return struct.pack(">BQQQB", RESERVE, seq, offset, length, keep_size)
+def reserve(seq, offset, length, how=0):
+    return struct.pack(">BQQQB", RESERVE, seq, offset, length, how)
 
 
 def meta(seq, mask=1, mode=0o644):
     return struct.pack(">BQIIqIqI", META, seq, mask, mode, 0, 0, 0, 0)
 
 
-def check(kind, seq, size, count, digest):
-    return struct.pack(">BQQQ", kind, seq, size, count) + digest
+def check(kind, seq, size, count, digest, hold=0):
+    message = struct.pack(">BQQQ", kind, seq, size, count) + digest
+    return message + bytes([hold]) if kind == COMMIT else message
+
+
+def xattr(seq, name, value=b"", remove=0):
+    return struct.pack(">BQB", XATTR, seq, remove) + named(name) + value
+
+
+def move(seq, name, parent=TOP):
+    return struct.pack(">BQ", MOVE, seq) + parent + named(name)
+
+
+def read(req, offset, length):
+    return struct.pack(">BQQI", READ, req, offset, length)
+
+
+def data(req, content=b"", code=OK):
+    return struct.pack(">BQH", DATA, req, code) + content
 
 
 def abort(tag, code=ECANCELED):
     return struct.pack(">BIH", ABORT, tag, code)
 
 
-def mkdir(req, ident, name, parent=bytes(16), mode=0o755):
+def mkdir(req, ident, name, parent=TOP, mode=0o755):
     return (struct.pack(">BQ", MKDIR, req) + ident + parent +
             struct.pack(">I", mode) + named(name))
 
@@ -353,6 +373,29 @@ def mkdir(req, ident, name, parent=bytes(16), mode=0o755):
 def patch(req, ident, mask=1, mode=0o600):
     return (struct.pack(">BQ", PATCH, req) + ident +
             struct.pack(">IIqIqI", mask, mode, 0, 0, 0, 0))
+
+
+def symlink(req, ident, parent, name, target):
+    return (struct.pack(">BQ", SYMLINK, req) + ident + parent + named(name) +
+            target)
+
+
+def setxattr(req, ident, name, value=b"", remove=0):
+    return (struct.pack(">BQ", SETXATTR, req) + ident + bytes([remove]) +
+            named(name) + value)
+
+
+def rename(req, ident, name, parent=TOP, hold=0):
+    return (struct.pack(">BQ", RENAME, req) + ident + parent +
+            bytes([hold]) + named(name))
+
+
+def show(req, ident):
+    return struct.pack(">BQ", SHOW, req) + ident
+
+
+def withdraw(req, ident):
+    return struct.pack(">BQ", WITHDRAW, req) + ident
 
 
 def accept(tag, applied=0, max_write=262144):
@@ -376,6 +419,13 @@ def ack_fields(message):
     _, tag, seq, state, code, length = struct.unpack(">BIQBHH", message[:18])
     assert len(message) == 18 + length
     return tag, seq, state, code, message[18:]
+
+
+def result_code(message):
+    """The code of a RESULT."""
+    kind, _, code = struct.unpack(">BQH", message)
+    assert kind == RESULT
+    return code
 
 
 # XXH3-128 of what INTEGRITY hashes, by the library itself.
@@ -405,6 +455,14 @@ class OpHash:
             self.data += message[:1] + seq + message[9:25]
         elif kind == META:
             self.data += message[:1] + seq + message[9:17] + message[29:37]
+        elif kind == XATTR:
+            content = message[12:]
+            self.data += content + message[:1] + seq
+            self.data += struct.pack(">QQ", message[9], len(content))
+        elif kind == MOVE:
+            content = message[9:25] + message[27:]
+            self.data += content + message[:1] + seq
+            self.data += struct.pack(">QQ", 0, len(content))
         else:
             return self
         self.count += 1
@@ -415,22 +473,24 @@ class OpHash:
         return struct.pack(">QQ", h.high, h.low)
 
 
-def file_messages(tag, name, content, ident=None, split=2):
+def transfer(offered, operations, size, hold=0):
+    """An OFFER, its operations, and the COMMIT that fits them."""
+    hashed = OpHash()
+    for operation in operations:
+        hashed.add(operation)
+    return [offered, *operations,
+            check(COMMIT, len(operations) + 1, size, hashed.count,
+                  hashed.digest(), hold)]
+
+
+def file_messages(tag, name, content, ident=None, split=2, hold=0, **fields):
     """OFFER, WRITEs, META and COMMIT of a whole file: four kinds at least."""
     step = max(1, -(-len(content) // split))
-    messages = [offer(tag, name, ident)]
-    hashed = OpHash()
-    seq = 0
-    for at in range(0, len(content), step):
-        seq += 1
-        messages.append(write(seq, at, content[at:at + step]))
-        hashed.add(messages[-1])
-    seq += 1
-    messages.append(meta(seq))
-    hashed.add(messages[-1])
-    messages.append(check(COMMIT, seq + 1, len(content), hashed.count,
-                          hashed.digest()))
-    return messages
+    operations = [write(number + 1, at, content[at:at + step])
+                  for number, at in enumerate(range(0, len(content), step))]
+    operations.append(meta(len(operations) + 1))
+    return transfer(offer(tag, name, ident, **fields), operations,
+                    len(content), hold)
 
 
 class Listener:

@@ -4,7 +4,8 @@ is not.
 
 import errno
 import os
-import socket
+import queue
+import struct
 import threading
 import time
 
@@ -48,10 +49,8 @@ class Receiver:
                 peer.socket.settimeout(30)
                 peer.send(h.pong())
                 while True:
-                    message = peer.into.open(peer.receive_record())
-                    if message[0] == h.PING:
-                        peer.send(h.pong(int.from_bytes(message[1:9], "big")))
-                    elif message[0] == h.OFFER:
+                    message = next_of(peer)
+                    if message[0] == h.OFFER:
                         self.played += 1
                         tag = int.from_bytes(message[1:5], "big")
                         self.script(peer, tag)
@@ -77,25 +76,40 @@ def hostile_receiver(keep_local):
             receiver.mount.kill()
 
 
-def until_commit(peer, tag, kinds=None):
-    """Reads the operations up to COMMIT; its seq."""
+REQUESTS = (h.MKDIR, h.PATCH, h.SYMLINK, h.SETXATTR, h.RENAME, h.SHOW,
+            h.WITHDRAW)
+
+
+def next_of(peer):
+    """The next message that belongs to a transfer; others get their answer."""
     while True:
         message = peer.into.open(peer.receive_record())
+        number = int.from_bytes(message[1:9], "big")
         if message[0] == h.PING:
-            peer.send(h.pong(int.from_bytes(message[1:9], "big")))
-        elif message[0] == h.COMMIT:
+            peer.send(h.pong(number))
+        elif message[0] in REQUESTS:
+            peer.send(h.result(number))
+        else:
+            return message
+
+
+def until_commit(peer, tag):
+    """Reads the operations up to COMMIT; its seq."""
+    while True:
+        message = next_of(peer)
+        if message[0] == h.COMMIT:
             return int.from_bytes(message[1:9], "big")
         elif message[0] == h.ABORT:
             raise h.Ended
 
 
-def copy(mount, content=CONTENT):
-    """Writes and closes a file for mallory: 0, or the errno."""
-    path = mount.to("mallory") / f"file-{time.monotonic_ns()}"
+def create(mount, suffix=""):
+    """A new file for mallory, open for writing and reading."""
+    path = mount.to("mallory") / f"file-{time.monotonic_ns()}{suffix}"
 
     def attempt():
         try:
-            return os.open(path, os.O_WRONLY | os.O_CREAT)
+            return os.open(path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             if error.errno not in (errno.EHOSTUNREACH, errno.ENOENT):
                 raise
@@ -106,6 +120,12 @@ def copy(mount, content=CONTENT):
         fd = attempt()
         return fd is not None
     wait_for(opens, 15, lambda: "open for mallory:\n" + mount.log_text())
+    return fd
+
+
+def copy(mount, content=CONTENT, suffix=""):
+    """Writes and closes a file for mallory: 0, or the errno."""
+    fd = create(mount, suffix)
     try:
         os.write(fd, content)
     except OSError:
@@ -127,6 +147,10 @@ def lie(answer):
     return script
 
 
+def right(tag, n):
+    return [h.ack(tag, n, h.PUBLISHED, name=b"there")]
+
+
 LIES = {
     "applied": lambda tag, n: [h.ack(tag, n, h.APPLIED)],
     "durable": lambda tag, n: [h.ack(tag, n, h.DURABLE)],
@@ -146,6 +170,15 @@ LIES = {
     "noise": lambda tag, n: [b"\xff" * 40],
     "an offer of its own": lambda tag, n: [h.offer(1, b"x")],
     "gone": lambda tag, n: [h.bye()],
+    "held, unasked": lambda tag, n: [h.ack(tag, n, h.HELD)],
+    "held with a name": lambda tag, n: [h.ack(tag, n, h.HELD, name=b"x")],
+    "DATA unasked": lambda tag, n: [h.data(1, b"x"), *right(tag, n)],
+    "DATA of a failure, unasked": lambda tag, n: [h.data(1, code=h.EIO),
+                                                  *right(tag, n)],
+    "a RESULT unasked": lambda tag, n: [h.result(77), *right(tag, n)],
+    "a request of its own": lambda tag, n: [h.mkdir(1, b"i" * 16, b"d"),
+                                            *right(tag, n)],
+    "a READ of its own": lambda tag, n: [h.read(1, 0, 10), *right(tag, n)],
 }
 
 
@@ -155,6 +188,62 @@ def test_no_answer_but_the_right_one_is_success(hostile_receiver, what):
     error = copy(hostile_receiver.mount)
     assert error != 0, "close returned 0"
     assert hostile_receiver.failure is None
+    hostile_receiver.mount.assert_running()
+    hostile_receiver.mount.assert_quiet()
+
+
+EARLY = {
+    "applied": lambda tag: h.ack(tag, 0),
+    "published": lambda tag: h.ack(tag, 1, h.PUBLISHED, name=b"x"),
+    "held": lambda tag: h.ack(tag, 1, h.HELD),
+    "failed": lambda tag: h.ack(tag, 1, h.APPLIED, h.EIO),
+    "DATA": lambda tag: h.data(1, b"x"),
+    "RESULT": lambda tag: h.result(77),
+    "another tag": lambda tag: h.accept(tag + 1),
+}
+
+
+@pytest.mark.parametrize("what", EARLY)
+def test_nothing_comes_before_accept(hostile_receiver, what):
+    """The connection ends there, and the transfer with it."""
+    outcome = queue.Queue()
+
+    def script(peer, tag):
+        peer.send(EARLY[what](tag), h.accept(tag))
+        outcome.put(peer.ended())
+        raise h.Ended
+    hostile_receiver.script = script
+    assert copy(hostile_receiver.mount) != 0
+    assert outcome.get(timeout=20)
+    hostile_receiver.mount.assert_quiet()
+
+
+IDLE = {
+    "applied of a tag to come": lambda tag: h.ack(tag + 1, 1),
+    "ACCEPT of a tag to come": lambda tag: h.accept(tag + 1),
+    "DATA": lambda tag: h.data(2 ** 40, b"x"),
+    "DATA of 0": lambda tag: h.data(0, b"x"),
+    "RESULT": lambda tag: h.result(2 ** 40),
+    "OFFER": lambda tag: h.offer(1, b"x"),
+    "SHOW": lambda tag: h.show(1, b"i" * 16),
+    "type 31": lambda tag: b"\x1f" + bytes(20),
+}
+
+
+@pytest.mark.parametrize("what", IDLE)
+def test_an_idle_sender_ends_with(hostile_receiver, what):
+    """... the connection alone: the file before it has arrived."""
+    outcome = queue.Queue()
+
+    def script(peer, tag):
+        peer.send(h.accept(tag))
+        seq = until_commit(peer, tag)
+        peer.send(*right(tag, seq), IDLE[what](tag))
+        outcome.put(peer.ended())
+        raise h.Ended
+    hostile_receiver.script = script
+    assert copy(hostile_receiver.mount) == 0
+    assert outcome.get(timeout=20)
     hostile_receiver.mount.assert_running()
     hostile_receiver.mount.assert_quiet()
 
@@ -191,3 +280,106 @@ def test_a_peer_that_breaks_every_connection_is_given_up(hostile_receiver):
                                                   errno.EHOSTUNREACH)
     assert time.monotonic() - started < 40
     assert hostile_receiver.played - before < 200
+
+
+# Held files.
+
+HELD_LIES = {
+    "applied": lambda tag, n: [h.ack(tag, n, h.APPLIED)],
+    "durable": lambda tag, n: [h.ack(tag, n, h.DURABLE)],
+    "held too early": lambda tag, n: [h.ack(tag, n - 1, h.HELD)],
+    "held as failed": lambda tag, n: [h.ack(tag, n, h.HELD, h.ENOSPC)],
+    "held by a later version": lambda tag, n: [h.ack(tag, n, 6)],
+}
+
+
+@pytest.mark.parametrize("what", HELD_LIES)
+def test_held_is_success_only_when_it_is_said(hostile_receiver, what):
+    hostile_receiver.script = lie(HELD_LIES[what])
+    assert copy(hostile_receiver.mount, suffix=".tmp") != 0
+    hostile_receiver.mount.assert_running()
+    hostile_receiver.mount.assert_quiet()
+
+
+@pytest.mark.parametrize("state, name", [(h.HELD, b""), (h.PUBLISHED, b"x"),
+                                         (h.RECEIVED, b"x")])
+def test_held_or_shown_at_once_is_success(hostile_receiver, state, name):
+    hostile_receiver.script = lie(lambda tag, n: [h.ack(tag, n, state,
+                                                        name=name)])
+    assert copy(hostile_receiver.mount, suffix=".tmp") == 0
+
+
+# Reading back.
+
+def answering(answer):
+    """Accepts; answers every READ by answer(req, offset, length)."""
+    def script(peer, tag):
+        peer.send(h.accept(tag))
+        while True:
+            message = next_of(peer)
+            if message[0] == h.READ:
+                req, offset, length = struct.unpack(">QQI", message[1:])
+                peer.send(*answer(req, offset, length))
+            elif message[0] == h.COMMIT:
+                seq = int.from_bytes(message[1:9], "big")
+                peer.send(*right(tag, seq))
+                return
+            elif message[0] == h.ABORT:
+                raise h.Ended
+    return script
+
+
+def read_back(mount):
+    """Writes and reads: the bytes or errno of the read, those of the close."""
+    fd = create(mount)
+    try:
+        assert os.write(fd, CONTENT) == len(CONTENT)
+        try:
+            got = os.pread(fd, 1000, 10)
+        except OSError as error:
+            got = error.errno
+    except BaseException:
+        os.close(fd)
+        raise
+    try:
+        os.close(fd)
+    except OSError as error:
+        return got, error.errno
+    return got, 0
+
+
+def test_what_is_read_back_is_what_the_peer_says(hostile_receiver):
+    """Fewer bytes only at the end of the file."""
+    hostile_receiver.script = answering(lambda req, offset, length: [
+        h.data(req, CONTENT[offset:offset + length])])
+    assert read_back(hostile_receiver.mount) == (CONTENT[10:1010], 0)
+
+
+def test_a_read_that_fails_there_fails_alone(hostile_receiver):
+    hostile_receiver.script = answering(lambda req, offset, length: [
+        h.data(req, code=h.EIO)])
+    assert read_back(hostile_receiver.mount) == (errno.EIO, 0)
+
+
+READ_LIES = {
+    "another number": lambda req, offset, length: [h.data(req + 1, b"x")],
+    "more than asked": lambda req, offset, length: [
+        h.data(req, b"x" * (length + 1))],
+    "twice": lambda req, offset, length: [
+        h.data(req, CONTENT[offset:offset + length])] * 2,
+    "bytes of a failure": lambda req, offset, length: [
+        h.data(req, b"x", h.EIO)],
+    "cut": lambda req, offset, length: [h.data(req)[:-1]],
+}
+
+
+@pytest.mark.limit(90)
+@pytest.mark.parametrize("what", READ_LIES)
+def test_a_lie_about_what_is_read_ends_it(hostile_receiver, what):
+    """Never bytes of something else, and never a success after it."""
+    hostile_receiver.script = answering(READ_LIES[what])
+    got, closed = read_back(hostile_receiver.mount)
+    assert closed != 0
+    assert isinstance(got, int) or what == "twice"
+    hostile_receiver.mount.assert_running()
+    hostile_receiver.mount.assert_quiet()

@@ -1,0 +1,250 @@
+/*
+ * How files of peers' folders are created, opened and cut to size. Runs in FUSE
+ * workers, which reply at once: what only an answer of the peer can tell is the
+ * errno of the first write, fsync or close.
+ */
+#include "outbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commit.h"
+#include "sync.h"
+#include "tree.h"
+#include "version.h"
+
+/* For so long a refusal may be why a program empties a file (ms). */
+#define DENIED_MS 5000
+
+/* An open file of n, for the process behind req. */
+static struct open_file *open_new_locked(
+    struct mount *m, fuse_req_t req, struct node *n, bool reads, bool wrote)
+{
+	struct open_file *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return NULL;
+	f->node = n;
+	if (n->out && !outgoing_error(n->out) && outgoing_uncommitted(n->out))
+		f->out = outgoing_get(n->out);
+	f->file.ino = NODE_INO(n->id);
+	f->file.dev = m->dev;
+	f->unknown = procs_identify(fuse_req_ctx(req)->pid, &f->opener) != 0;
+	f->reads = reads;
+	f->wrote = wrote;
+	node_ref_locked(n, 1);
+	LIST_INSERT_HEAD(&m->open_files, f, entry);
+	return f;
+}
+
+static void ready(struct open_file *f, struct fuse_file_info *fi)
+{
+	fi->fh = (uintptr_t)f;
+	fi->direct_io = 1;
+	fi->noflush = 0;
+}
+
+/* What a name in a peer's folder may not be. */
+static int name_error(const struct node *dir, const char *name)
+{
+	if (!dir || !dir->listed)
+		return -ESTALE;
+	if (dir->kind != NODE_PEER && dir->kind != NODE_DIR)
+		return -EPERM;
+	if (dir->kind == NODE_PEER && !strncmp(name, ".Trash", 6))
+		return -EPERM;
+	return strlen(name) > WIRE_NAME_MAX ? -ENAMETOOLONG : 0;
+}
+
+/* No byte, or no file, fits on the peer's disk, as it said last. */
+static int space_error(struct peer *peer)
+{
+	struct peer_info info;
+
+	peer_info(peer, &info);
+	if (info.space.total_bytes && !info.space.free_bytes)
+		return -ENOSPC;
+	if (info.space.total_files && !info.space.free_files)
+		return -ENOSPC;
+	return 0;
+}
+
+/* A new file, with a transfer of its own; *ret is listed. */
+static int create_locked(struct mount *m, struct node *dir, const char *name,
+    mode_t mode, struct node **ret)
+{
+	struct node *n;
+	int r = name_error(dir, name);
+
+	if (!r && node_child_locked(m->nodes, dir, name))
+		r = -EEXIST;
+	if (!r)
+		r = space_error(dir->peer);
+	if (r)
+		return r;
+	n = node_add_locked(m->nodes, dir, NODE_FILE, name, mode & 0777, 0);
+	if (!n)
+		return -ENOMEM;
+	n->peer = peer_get(dir->peer);
+	r = version_begin_locked(m, n, true);
+	if (r)
+		node_unlist_locked(m->nodes, n);
+	else
+		*ret = n;
+	return r;
+}
+
+void outbox_create(struct mount *m, fuse_req_t req, fuse_ino_t parent,
+    const char *name, mode_t mode, struct fuse_file_info *fi)
+{
+	struct mutex *lock = nodes_mutex(m->nodes);
+	struct outgoing *drop = NULL;
+	struct fuse_entry_param e;
+	struct open_file *f = NULL;
+	struct node *n = NULL;
+	int r;
+
+	mutex_lock(lock);
+	r = create_locked(
+	    m, node_by_id_locked(m->nodes, parent), name, mode, &n);
+	if (!r) {
+		f = open_new_locked(m, req, n, false, true);
+		r = f ? 0 : -ENOMEM;
+	}
+	if (f) {
+		tree_entry_locked(m, n, &e);
+	} else if (n) {
+		drop = outgoing_get(n->out);
+		node_unlist_locked(m->nodes, n);
+	}
+	mutex_unlock(lock);
+	if (drop)
+		outgoing_abort(drop, -ENOMEM);
+	outgoing_put(drop);
+	if (r) {
+		fuse_reply_err(req, -r);
+		return;
+	}
+	ready(f, fi);
+	if (fuse_reply_create(req, &e, fi) == -ENOENT)
+		commit_release(m, f);
+}
+
+/* O_TRUNC: the transfer under way becomes empty, or another one begins. */
+static int empty_locked(struct mount *m, struct node *n)
+{
+	int r = space_error(n->peer);
+
+	if (r)
+		return r;
+	if (n->out && outgoing_writable(n->out)) {
+		r = outgoing_truncate(n->out, 0);
+		if (r != -EBUSY)
+			return r;
+	}
+	return version_begin_locked(m, n, true);
+}
+
+/* May n be opened like this? Empties it where flags say so. */
+static int open_locked(struct mount *m, struct node *n, int flags)
+{
+	int r = n->out ? outgoing_error(n->out) : 0;
+
+	if (n->kind != NODE_FILE)
+		return -EISDIR;
+	if ((flags & O_ACCMODE) == O_RDONLY) {
+		/* What was sent is the peer's now. */
+		return n->out && !r && outgoing_uncommitted(n->out) ? 0
+								    : -EACCES;
+	}
+	if (flags & O_TRUNC)
+		return empty_locked(m, n);
+	/* What follows an error is the older version, or nothing. */
+	return n->delivered ? 0 : r;
+}
+
+/*
+ * zip -u takes an archive that it cannot read for none, and would truncate it
+ * and put a new one in its place. Who has just been refused the content may
+ * not empty the file, as long as that can be the reason for it.
+ */
+static int remember_reader_locked(
+    struct node *n, pid_t tid, int flags, int error)
+{
+	struct procs_id by;
+	int64_t now = now_ms();
+
+	if ((flags & O_ACCMODE) == O_RDONLY && error == -EACCES) {
+		if (!procs_identify(tid, &n->denied))
+			n->denied_ms = now;
+	} else if (!error && (flags & O_TRUNC) && n->denied.tgid &&
+		   now - n->denied_ms < DENIED_MS &&
+		   !procs_identify(tid, &by) && procs_same(&by, &n->denied)) {
+		return -EACCES;
+	}
+	return error;
+}
+
+/* As open_locked, for the process of thread tid. */
+static int open_by_locked(struct mount *m, struct node *n, int flags, pid_t tid)
+{
+	bool empties = (flags & O_TRUNC) && (flags & O_ACCMODE) != O_RDONLY;
+	int r = empties ? remember_reader_locked(n, tid, flags, 0) : 0;
+
+	if (!r)
+		r = open_locked(m, n, flags);
+	return empties ? r : remember_reader_locked(n, tid, flags, r);
+}
+
+void outbox_open(
+    struct mount *m, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct mutex *lock = nodes_mutex(m->nodes);
+	bool reads = (fi->flags & O_ACCMODE) == O_RDONLY;
+	struct open_file *f = NULL;
+	struct node *n;
+	int r = -ESTALE;
+
+	mutex_lock(lock);
+	n = node_by_id_locked(m->nodes, ino);
+	if (n)
+		r = open_by_locked(m, n, fi->flags, fuse_req_ctx(req)->pid);
+	if (!r) {
+		f = open_new_locked(
+		    m, req, n, reads, !reads && (fi->flags & O_TRUNC));
+		r = f ? 0 : -ENOMEM;
+	}
+	mutex_unlock(lock);
+	if (r) {
+		fuse_reply_err(req, -r);
+		return;
+	}
+	ready(f, fi);
+	if (fuse_reply_open(req, fi) == -ENOENT)
+		commit_release(m, f);
+}
+
+int outbox_truncate_locked(struct mount *m, struct node *n, uint64_t size)
+{
+	int r;
+
+	if (n->out && outgoing_writable(n->out)) {
+		r = outgoing_truncate(n->out, size);
+		if (r != -EBUSY)
+			return r;
+	}
+	r = n->out ? outgoing_error(n->out) : 0;
+	if (r)
+		return r;
+	if (!n->out && n->delivered && size == n->size)
+		return 0; /* nothing would change there */
+	r = version_begin_locked(m, n, size == 0);
+	if (!r)
+		r = outgoing_truncate(n->out, size);
+	/* truncate(2) has no descriptor, and so no close that commits. */
+	if (!r && !commit_is_open_locked(m, n))
+		r = commit_unseen_locked(m, n, n->out, NULL);
+	return r;
+}

@@ -1,0 +1,21 @@
+/*
+ * Changes of what is sent but for its content: mode, times, attributes. They
+ * belong to the transfer while one takes operations, and are requests of their
+ * own later; in between, while a commit is under way, they are kept until it
+ * has ended, since the peer knows no file to change before that.
+ */
+#ifndef TREE_CHANGE_H
+#define TREE_CHANGE_H
+
+#include "mount.h"
+#include "wire.h"
+
+/* Sends meta about n, a file, directory or link, without a wait; what n shows
+ * is the caller's. 0 or -errno. */
+int tree_change_meta_locked(
+    struct mount *m, struct node *n, const struct wire_meta *meta);
+/* The same for an attribute, which is copied. */
+int tree_change_xattr_locked(
+    struct mount *m, struct node *n, const struct wire_xattr *x);
+
+#endif
