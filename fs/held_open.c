@@ -43,16 +43,11 @@ static int each_record(
 {
 	char name[SPOOL_NAME_BYTES];
 	const struct dirent *e;
-	int fd = openat(in->spool.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d;
+	int r = spool_list(&in->spool, &d);
 
-	if (fd < 0)
-		return -errno;
-	d = fdopendir(fd);
-	if (!d) {
-		close(fd);
-		return -ENOMEM;
-	}
+	if (r)
+		return r;
 	while ((e = readdir(d)))
 		if (is_record(e->d_name, name))
 			what(in, name);

@@ -46,18 +46,6 @@ static void ready(struct open_file *f, struct fuse_file_info *fi)
 	fi->noflush = 0;
 }
 
-/* What a name in a peer's folder may not be. */
-static int name_error(const struct node *dir, const char *name)
-{
-	if (!dir || !dir->listed)
-		return -ESTALE;
-	if (dir->kind != NODE_PEER && dir->kind != NODE_DIR)
-		return -EPERM;
-	if (dir->kind == NODE_PEER && !strncmp(name, ".Trash", 6))
-		return -EPERM;
-	return strlen(name) > WIRE_NAME_MAX ? -ENAMETOOLONG : 0;
-}
-
 /* No byte, or no file, fits on the peer's disk, as it said last. */
 static int space_error(struct peer *peer)
 {
@@ -76,7 +64,7 @@ static int create_locked(struct mount *m, struct node *dir, const char *name,
     mode_t mode, struct node **ret)
 {
 	struct node *n;
-	int r = name_error(dir, name);
+	int r = tree_place_error_locked(dir, name);
 
 	if (!r && node_child_locked(m->nodes, dir, name))
 		r = -EEXIST;
@@ -170,32 +158,32 @@ static int open_locked(struct mount *m, struct node *n, int flags)
  * and put a new one in its place. Who has just been refused the content may
  * not empty the file, as long as that can be the reason for it.
  */
-static int remember_reader_locked(
-    struct node *n, pid_t tid, int flags, int error)
+static bool may_empty_locked(const struct node *n, pid_t tid)
 {
 	struct procs_id by;
-	int64_t now = now_ms();
 
-	if ((flags & O_ACCMODE) == O_RDONLY && error == -EACCES) {
-		if (!procs_identify(tid, &n->denied))
-			n->denied_ms = now;
-	} else if (!error && (flags & O_TRUNC) && n->denied.tgid &&
-		   now - n->denied_ms < DENIED_MS &&
-		   !procs_identify(tid, &by) && procs_same(&by, &n->denied)) {
-		return -EACCES;
-	}
-	return error;
+	return !n->denied.tgid || now_ms() - n->denied_ms >= DENIED_MS ||
+	       procs_identify(tid, &by) || !procs_same(&by, &n->denied);
+}
+
+static void note_denied_locked(struct node *n, pid_t tid)
+{
+	if (!procs_identify(tid, &n->denied))
+		n->denied_ms = now_ms();
 }
 
 /* As open_locked, for the process of thread tid. */
 static int open_by_locked(struct mount *m, struct node *n, int flags, pid_t tid)
 {
-	bool empties = (flags & O_TRUNC) && (flags & O_ACCMODE) != O_RDONLY;
-	int r = empties ? remember_reader_locked(n, tid, flags, 0) : 0;
+	bool reads = (flags & O_ACCMODE) == O_RDONLY;
+	int r;
 
-	if (!r)
-		r = open_locked(m, n, flags);
-	return empties ? r : remember_reader_locked(n, tid, flags, r);
+	if (!reads && (flags & O_TRUNC) && !may_empty_locked(n, tid))
+		return -EACCES;
+	r = open_locked(m, n, flags);
+	if (reads && r == -EACCES)
+		note_denied_locked(n, tid);
+	return r;
 }
 
 void outbox_open(

@@ -37,6 +37,22 @@ static int is_regular(int dirfd, const struct dirent *e)
 	       S_ISREG(st.st_mode);
 }
 
+int spool_list(const struct spool *sp, DIR **ret)
+{
+	int fd = openat(sp->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d;
+
+	if (fd < 0)
+		return -errno;
+	d = fdopendir(fd);
+	if (!d) {
+		close(fd);
+		return -ENOMEM;
+	}
+	*ret = d;
+	return 0;
+}
+
 /*
  * Nobody was told that it arrived. A file that cannot be removed is harmless:
  * it is tried again at the next start.
@@ -45,17 +61,12 @@ int spool_remove_orphans(const struct spool *sp,
     bool (*keep)(void *arg, const char *name), void *arg)
 {
 	const struct dirent *e;
+	int r, removed = 0;
 	DIR *d;
-	int fd, removed = 0;
 
-	fd = openat(sp->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	d = fdopendir(fd);
-	if (!d) {
-		close(fd);
-		return -ENOMEM;
-	}
+	r = spool_list(sp, &d);
+	if (r)
+		return r;
 	while (removed < SPOOL_ORPHANS_MAX && (e = readdir(d)))
 		if (is_regular(sp->fd, e) && !keep(arg, e->d_name) &&
 		    !unlinkat(sp->fd, e->d_name, 0))

@@ -9,6 +9,7 @@
 #ifndef SPOOL_H
 #define SPOOL_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -43,6 +44,9 @@ struct spool_file {
  */
 int spool_open(int dirfd, const char *name, bool durable, struct spool *ret);
 void spool_fini(struct spool *sp);
+
+/* Opens it for readdir(3); closedir is the caller's. 0 or -errno. */
+int spool_list(const struct spool *sp, DIR **ret);
 
 /*
  * Removes what a former life left behind, regular files only; keep(arg, name)

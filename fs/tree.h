@@ -61,6 +61,10 @@ void tree_releasedir(
     struct mount *m, fuse_req_t req, struct fuse_file_info *fi);
 void tree_statfs(struct mount *m, fuse_req_t req, fuse_ino_t ino);
 
+/* Can things be sent into dir (NULL: there is none) under this name? 0,
+ * -ESTALE, -EPERM, -ENAMETOOLONG. */
+int tree_place_error_locked(const struct node *dir, const char *name);
+
 /* The node's attributes; its transfer's size where it has one. */
 void tree_attr_locked(
     const struct mount *m, const struct node *n, struct stat *ret);

@@ -10,10 +10,6 @@
 /* S_IFDIR, S_IFREG or S_IFLNK. */
 mode_t tree_type(const struct node *n);
 
-/* Can things be sent into dir (NULL: there is none) under this name? 0,
- * -ESTALE, -EPERM, -ENAMETOOLONG. */
-int tree_place_error_locked(const struct node *dir, const char *name);
-
 /* How many directories lie between n and the topmost one that was sent: 0 for
  * what is directly in that; -1 for what is at the top of a peer's folder. */
 int tree_depth_locked(const struct node *n);

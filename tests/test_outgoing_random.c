@@ -4,10 +4,7 @@
  * read back, and what is published, is what a local file would have. Versions
  * follow each other, with and without waiting for the commit before.
  */
-#include "memory_sink.h"
-#include "net_fixture.h"
-
-#include "listener.h"
+#include "route_fixture.h"
 
 enum {
 	PATIENCE_MS = 15000,
@@ -20,14 +17,6 @@ enum {
 struct model {
 	uint8_t bytes[SIZE_MAX_HERE];
 	size_t size;
-};
-
-struct route {
-	struct world w, there;
-	struct memory_sink sink;
-	struct space *space;
-	struct listener *listener;
-	struct peer *peer;
 };
 
 /* A reader that is on its way, and what it has to find. */
@@ -53,56 +42,6 @@ static uint64_t any(struct run *r, uint64_t below)
 {
 	r->random = r->random * UINT64_C(6364136223846793005) + 1442695;
 	return (r->random >> 33) % below;
-}
-
-static void no_caller(void *ctx, const struct sockaddr *from, uint16_t port)
-{
-}
-
-static void route_open(struct route *r)
-{
-	struct listener_config config = { .caller = no_caller };
-	struct sockaddr_storage where;
-	struct conn *c;
-
-	world_open(&r->w, "sender", TRUST_LAN, PATIENCE_MS);
-	world_open(&r->there, "laptop", TRUST_LAN, PATIENCE_MS);
-	memory_sink_init(&r->sink);
-	assert_int_equal(address_parse("127.0.0.1:1", 0, &where), 0);
-	address_set_port((struct sockaddr *)&where, 0);
-	config.address = where;
-	config.self = &r->there.me.self;
-	r->space = space_new(&r->sink.base);
-	assert_non_null(r->space);
-	config.incoming = (struct incoming_config){ .sink = &r->sink.base,
-		.space = r->space,
-		.trust = r->there.trust,
-		.ledger = r->there.ledger,
-		.peers = r->there.peers,
-		.patience_ms = PATIENCE_MS };
-	assert_int_equal(listener_new(&config, &r->listener), 0);
-	assert_int_equal(listener_start(r->listener), 0);
-	address_set_port((struct sockaddr *)&where, listener_port(r->listener));
-	assert_int_equal(conn_dial(&r->w.me.self, (struct sockaddr *)&where,
-			     CONN_HANDSHAKE_MS, -1, &c, NULL),
-	    0);
-	peers_adopt(r->w.peers, c, NULL);
-	r->peer = peers_find_name(r->w.peers, "laptop");
-	assert_non_null(r->peer);
-	world_wait(&r->w, &r->w.changes[PEER_CHANGED], 1);
-}
-
-static void route_close(struct route *r)
-{
-	EVENTUALLY(peers_busy(r->w.peers) == 0);
-	EVENTUALLY(memory_sink_rests(&r->sink));
-	peer_put(r->peer);
-	peers_stop(r->w.peers);
-	listener_free(r->listener);
-	space_free(r->space);
-	world_close(&r->w);
-	world_close(&r->there);
-	memory_sink_fini(&r->sink);
 }
 
 /* --- the model ---------------------------------------------------------------
@@ -261,7 +200,7 @@ static void one_run(uint64_t seed)
 	struct memory_published *p;
 
 	r->random = seed;
-	route_open(&r->route);
+	route_open(&r->route, PATIENCE_MS, 0, 0);
 	begin(r, NULL);
 	for (unsigned i = 0; i < OPERATIONS; i++) {
 		unsigned what = (unsigned)any(r, ONCE_PER_VERSION);
