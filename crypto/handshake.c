@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "bytes.h"
+#include "locked.h"
 #include "noise.h"
 
 #define NONCE_BYTES      32
@@ -23,6 +24,10 @@
 
 #define COMMITMENT_DOMAIN "gtfs commitment v1"
 #define WORDS_DOMAIN      "gtfs words v1"
+#define CHANNEL_DOMAIN    "gtfs channel v1"
+
+/* Of Noise, and after message 2 as after message 3. */
+#define HASH_BYTES crypto_hash_sha256_BYTES
 
 _Static_assert(IDENTITY_KEY_BYTES == SUITE_DH_BYTES, "X25519 keys");
 
@@ -32,6 +37,7 @@ struct handshake {
 	uint8_t initiator_nonce[NONCE_BYTES];
 	uint8_t responder_nonce[NONCE_BYTES];
 	uint8_t commitment[COMMITMENT_BYTES]; /* the responder's copy */
+	uint8_t hash_before_3[HASH_BYTES];    /* the handshake's */
 	unsigned our_ciphers;
 	unsigned their_ciphers;
 };
@@ -53,7 +59,7 @@ struct handshake *handshake_new(enum handshake_role role,
 
 	if (sodium_init() < 0)
 		return NULL;
-	h = calloc(1, sizeof(*h));
+	h = locked_alloc(sizeof(*h));
 	if (!h)
 		return NULL;
 	h->initiator = role == HANDSHAKE_INITIATOR;
@@ -69,8 +75,7 @@ void handshake_free(struct handshake *h)
 	if (!h)
 		return;
 	noise_fini(&h->noise);
-	sodium_memzero(h, sizeof(*h));
-	free(h);
+	locked_free(h, sizeof(*h));
 }
 
 void handshake_set_ciphers(struct handshake *h, unsigned mask)
@@ -86,10 +91,23 @@ static int fail(struct handshake *h, int r)
 	return r;
 }
 
-static void commit_to(
-    const uint8_t nonce[NONCE_BYTES], uint8_t ret[COMMITMENT_BYTES])
+/* The initiator's nonce and its key. */
+static void commit_to(const uint8_t nonce[NONCE_BYTES],
+    const uint8_t key[IDENTITY_KEY_BYTES], uint8_t ret[COMMITMENT_BYTES])
 {
-	suite_digest(COMMITMENT_DOMAIN, nonce, NONCE_BYTES, ret);
+	uint8_t both[NONCE_BYTES + IDENTITY_KEY_BYTES];
+
+	memcpy(both, nonce, NONCE_BYTES);
+	memcpy(both + NONCE_BYTES, key, IDENTITY_KEY_BYTES);
+	suite_digest(COMMITMENT_DOMAIN, both, sizeof(both), ret);
+	sodium_memzero(both, sizeof(both));
+}
+
+/* After each message: keeps the hash that the words are made from. */
+static void note_hash(struct handshake *h)
+{
+	if (h->noise.next == 2)
+		memcpy(h->hash_before_3, h->noise.h, HASH_BYTES);
 }
 
 int handshake_write(struct handshake *h, const void *app, size_t app_len,
@@ -104,7 +122,7 @@ int handshake_write(struct handshake *h, const void *app, size_t app_len,
 	if (app_len > (h->noise.next == 0 ? 0 : HANDSHAKE_APP_MAX))
 		return -EMSGSIZE;
 	if (h->noise.next == 0) {
-		commit_to(h->initiator_nonce, payload);
+		commit_to(h->initiator_nonce, h->noise.s_public, payload);
 		len = COMMITMENT_BYTES;
 	} else {
 		memcpy(payload,
@@ -117,10 +135,12 @@ int handshake_write(struct handshake *h, const void *app, size_t app_len,
 	}
 	r = noise_write(&h->noise, payload, len, out, out_cap, ret_len);
 	sodium_memzero(payload, sizeof(payload));
+	if (r == 0)
+		note_hash(h);
 	return r;
 }
 
-/* Message 2 or 3, opened: takes the nonce and the mask, checks the former. */
+/* Message 2 or 3, opened: takes the nonce and the mask, checks what 1 said. */
 static int read_head(struct handshake *h, const uint8_t *payload, size_t len)
 {
 	uint8_t commitment[COMMITMENT_BYTES];
@@ -133,7 +153,7 @@ static int read_head(struct handshake *h, const uint8_t *payload, size_t len)
 		return 0;
 	}
 	memcpy(h->initiator_nonce, payload, NONCE_BYTES);
-	commit_to(h->initiator_nonce, commitment);
+	commit_to(h->initiator_nonce, h->noise.remote_s, commitment);
 	if (sodium_memcmp(commitment, h->commitment, COMMITMENT_BYTES) != 0)
 		return -EBADMSG;
 	return 0;
@@ -154,6 +174,7 @@ int handshake_read(struct handshake *h, const uint8_t *msg, size_t len,
 		r = fail(h, -EBADMSG);
 	if (r < 0)
 		return r;
+	note_hash(h);
 
 	if (first) {
 		if (payload_len != COMMITMENT_BYTES)
@@ -216,13 +237,20 @@ int handshake_split(struct handshake *h, struct record_key *ret_send,
 void handshake_words(
     const struct handshake *h, uint8_t ret_seed[HANDSHAKE_WORDS_BYTES])
 {
-	uint8_t transcript[crypto_hash_sha256_BYTES + 2 * NONCE_BYTES];
+	uint8_t transcript[HASH_BYTES + 2 * NONCE_BYTES];
 	uint8_t *p = transcript;
 
 	assert(noise_complete(&h->noise));
-	memcpy(p, h->noise.h, crypto_hash_sha256_BYTES);
-	p += crypto_hash_sha256_BYTES;
+	memcpy(p, h->hash_before_3, HASH_BYTES);
+	p += HASH_BYTES;
 	memcpy(p, h->initiator_nonce, NONCE_BYTES);
 	memcpy(p + NONCE_BYTES, h->responder_nonce, NONCE_BYTES);
 	suite_digest(WORDS_DOMAIN, transcript, sizeof(transcript), ret_seed);
+}
+
+void handshake_channel(
+    const struct handshake *h, uint8_t ret_channel[HANDSHAKE_CHANNEL_BYTES])
+{
+	assert(noise_complete(&h->noise));
+	suite_digest(CHANNEL_DOMAIN, h->noise.h, HASH_BYTES, ret_channel);
 }

@@ -8,9 +8,9 @@
  *     message 3  initiator -> responder   nonce (32), cipher mask (2), app
  *
  * The commitment is BLAKE2b-256("gtfs commitment v1" || the initiator's
- * nonce), checked when message 3 shows it: an attacker in the middle has one
- * guess at the words that people compare, not a search. "app" is opaque here
- * (net: names, ports, capabilities).
+ * nonce || its long-term public key), checked when message 3 shows both: an
+ * attacker in the middle has one guess at the words that people compare, not a
+ * search. "app" is opaque here (net: names, ports, capabilities).
  *
  * Source: Noise rev 34, section 5 (processing rules), 7.5 (XX), 11.1
  * (prologue).
@@ -27,8 +27,9 @@
 
 #define HANDSHAKE_APP_MAX 512
 /* e, s, two tags, nonce, mask, app. */
-#define HANDSHAKE_MESSAGE_MAX (32 + 48 + 32 + 2 + HANDSHAKE_APP_MAX + 16)
-#define HANDSHAKE_WORDS_BYTES 32
+#define HANDSHAKE_MESSAGE_MAX   (32 + 48 + 32 + 2 + HANDSHAKE_APP_MAX + 16)
+#define HANDSHAKE_WORDS_BYTES   32
+#define HANDSHAKE_CHANNEL_BYTES 32
 
 enum handshake_role { HANDSHAKE_INITIATOR, HANDSHAKE_RESPONDER };
 
@@ -85,11 +86,24 @@ int handshake_split(struct handshake *h, struct record_key *ret_send,
 void handshake_set_ciphers(struct handshake *h, unsigned mask);
 
 /*
- * The seed of the words to compare: BLAKE2b-256("gtfs words v1" || handshake
- * hash || initiator's nonce || responder's nonce). Only when complete. Equal
- * on both sides.
+ * The seed of the words to compare: BLAKE2b-256("gtfs words v1" || the
+ * handshake hash after message 2 || initiator's nonce || responder's nonce).
+ * Only when complete. Equal on both sides.
+ *
+ * Not the hash after message 3: its app and ciphers are the initiator's to
+ * choose when it knows the responder's nonce, and so it could search for words
+ * there. What it sends in message 3 and the seed does cover (nonce and key) it
+ * is committed to; the rest is authenticated with that key.
  */
 void handshake_words(
     const struct handshake *h, uint8_t ret_seed[HANDSHAKE_WORDS_BYTES]);
+
+/*
+ * What names this connection and no other, for proofs that are to hold here
+ * alone (pairing.h): BLAKE2b-256("gtfs channel v1" || the handshake hash after
+ * message 3). Only when complete. Equal on both sides.
+ */
+void handshake_channel(
+    const struct handshake *h, uint8_t ret_channel[HANDSHAKE_CHANNEL_BYTES]);
 
 #endif

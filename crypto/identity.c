@@ -51,7 +51,7 @@ int identity_generate(struct identity *ret)
 
 void identity_fini(struct identity *id)
 {
-	sodium_memzero(id->secret, sizeof(id->secret));
+	sodium_munlock(id->secret, sizeof(id->secret)); /* it wipes them */
 }
 
 /* label, base64 and newline at text + at; the NUL falls on what comes next. */
@@ -223,12 +223,15 @@ int identity_load(int dirfd, const char *name, struct identity *ret)
 	if (sodium_init() < 0)
 		return -EIO;
 	r = load(dirfd, name, ret);
-	if (r != -ENOENT)
-		return r;
-	r = create(dirfd, name);
-	if (r < 0)
-		return r;
-	return load(dirfd, name, ret);
+	if (r == -ENOENT) {
+		r = create(dirfd, name);
+		if (r == 0)
+			r = load(dirfd, name, ret);
+	}
+	/* Where the system does not let us it may be swapped out. */
+	if (r == 0)
+		(void)sodium_mlock(ret->secret, sizeof(ret->secret));
+	return r;
 }
 
 void identity_fingerprint(

@@ -39,14 +39,16 @@ int identity_generate(struct identity *ret);
  * is fsynced), and whose directory it is, the caller has checked. The file is
  * created complete and 0600 (a temporary name, fsync, link(2), fsync of the
  * directory) and never written again; when two processes create it at once
- * both get the same one. Blocks on the disk. Symlinks are not followed.
+ * both get the same one. Blocks on the disk. Symlinks are not followed. The
+ * pages of ret->secret are locked, if the system lets us: until identity_fini()
+ * it is not moved, and nothing else in these pages is unlocked.
  * Returns 0, -EPERM (the file is readable or writable by others, is not a
  * regular file, or belongs to someone else), -EBADMSG (damaged: nothing was
  * changed), or -errno of the file operations. *ret is untouched on failure.
  */
 int identity_load(int dirfd, const char *name, struct identity *ret);
 
-/* Wipes the secret. */
+/* Wipes the secret, and lets its memory be swapped again. */
 void identity_fini(struct identity *id);
 
 /*

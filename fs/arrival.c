@@ -15,6 +15,7 @@
 #include "delivered.h"
 #include "folders.h"
 #include "meta.h"
+#include "provenance.h"
 #include "reach.h"
 
 static bool is_zeros(const uint8_t id[WIRE_ID_BYTES])
@@ -33,10 +34,60 @@ static int open_base(const struct arrival *a, int *ret_fd)
 
 	if (!delivered_begin(in->delivered, a->sender, a->base, &base)) {
 		r = reach_open(in, &base, ret_fd);
-		delivered_end(in->delivered, &base, NULL);
+		delivered_end(in->delivered, &base, base.held ? &base : NULL);
 	}
 	if (still)
 		folders_release(in->folders, a->sender);
+	return r;
+}
+
+struct copying {
+	struct arrival *a;
+	const struct sink_offer *offer;
+};
+
+static int may_copy(void *arg, uint64_t bytes)
+{
+	const struct copying *c = arg;
+
+	if (c->offer->is_over && c->offer->is_over(c->offer->ctx))
+		return -ECONNRESET;
+	return arrival_claim(c->a, bytes);
+}
+
+/* Blocks that cost nothing count when the base has gone. */
+static int copy(struct arrival *a, const struct sink_offer *o, int fd)
+{
+	struct copying c = { a, o };
+	int r = spool_copy(&a->spool, fd, may_copy, &c);
+	bool copied = a->claim.bytes > 0;
+
+	if (!r)
+		r = arrival_claim(a, 0);
+	if (!r && !copied) {
+		a->shared = a->claim.bytes;
+		r = arrival_claim(a, 0);
+	}
+	return r;
+}
+
+/* Is it still that file? A change of its mode or times by its sender, which may
+ * be under way on another connection, is waited for. */
+static int confirm_base(struct arrival *a, int fd)
+{
+	struct delivered_file base;
+	struct stamp now;
+	int r;
+
+	if (delivered_begin(a->in->delivered, a->sender, a->base, &base))
+		return -ESTALE;
+	r = stamp_of(fd, &now);
+	if (!r && !reach_is(&base, &now))
+		r = -ESTALE;
+	delivered_end(a->in->delivered, &base, NULL);
+	if (!r)
+		a->meta = (struct wire_meta){ .mask = WIRE_META_MODE,
+			.mode = now.mode & 0777 };
 	return r;
 }
 
@@ -46,26 +97,17 @@ static int open_base(const struct arrival *a, int *ret_fd)
  * the file that the sender knows, with nothing in it but the sender's changes,
  * or it was for nothing.
  */
-static int copy_base(struct arrival *a)
+static int copy_base(struct arrival *a, const struct sink_offer *o)
 {
-	struct delivered_file base;
-	struct stamp now;
 	int fd, r = open_base(a, &fd);
 
 	if (r)
 		return r;
-	r = spool_copy(&a->spool, fd);
+	r = copy(a, o, fd);
 	if (!r)
-		r = stamp_of(fd, &now);
+		r = confirm_base(a, fd);
 	close(fd);
-	if (r)
-		return r;
-	a->meta = (struct wire_meta){ .mask = WIRE_META_MODE,
-		.mode = now.mode & 0777 };
-	if (delivered_peek(a->in->delivered, a->sender, a->base, &base) ||
-	    !stamp_untouched(&base.stamp, &now))
-		return -ESTALE;
-	return 0;
+	return r;
 }
 
 static int check_parent(struct inbox *in,
@@ -100,6 +142,44 @@ static int check_offer(struct inbox *in, const struct sink_offer *o)
 	return check_parent(in, o->sender, offer->parent);
 }
 
+static void enlist(struct arrival *a)
+{
+	mutex_lock(&a->in->lock);
+	LIST_INSERT_HEAD(&a->in->arrivals, a, entry);
+	mutex_unlock(&a->in->lock);
+}
+
+static void free_arrival(struct arrival *a)
+{
+	mutex_lock(&a->in->lock);
+	LIST_REMOVE(a, entry);
+	mutex_unlock(&a->in->lock);
+	free(a);
+}
+
+void arrival_withdraw(struct inbox *in,
+    const uint8_t sender[IDENTITY_KEY_BYTES], const uint8_t id[WIRE_ID_BYTES])
+{
+	struct arrival *a;
+
+	mutex_lock(&in->lock);
+	LIST_FOREACH(a, &in->arrivals, entry)
+		if (!memcmp(a->id, id, WIRE_ID_BYTES) &&
+		    !memcmp(a->sender, sender, IDENTITY_KEY_BYTES))
+			a->withdrawn = true;
+	mutex_unlock(&in->lock);
+}
+
+bool arrival_withdrawn(struct arrival *a)
+{
+	bool withdrawn;
+
+	mutex_lock(&a->in->lock);
+	withdrawn = a->withdrawn;
+	mutex_unlock(&a->in->lock);
+	return withdrawn;
+}
+
 int arrival_open(
     struct sink *s, const struct sink_offer *o, struct sink_file **ret)
 {
@@ -124,38 +204,32 @@ int arrival_open(
 	memcpy(a->parent, offer->parent, sizeof(a->parent));
 	snprintf(a->name, sizeof(a->name), "%s", offer->name);
 	snprintf(a->peer, sizeof(a->peer), "%s", o->peer ? o->peer : "");
-	r = spool_create(&in->spool, o->sender, offer->id, &a->spool);
+	/* Before the copy of its base, which may take long: a WITHDRAW on
+	 * another connection shall find it. */
+	enlist(a);
+	r = usage_begin(in->usage, o->sender,
+	    &(struct usage_limits){ o->quota_bytes, o->quota_files },
+	    &a->claim);
 	if (r)
 		goto free_a;
-	if (!is_zeros(a->base)) {
-		r = copy_base(a);
-		if (r)
-			goto drop_spool;
-	}
+	r = spool_create(&in->spool, o->sender, offer->id, &a->spool);
+	if (r)
+		goto drop_claim;
+	/* While there is room: what the sender has to say comes after it. */
+	r = provenance_set(a->spool.fd, a->sender, a->id, a->name);
+	if (!r && !is_zeros(a->base))
+		r = copy_base(a, o);
+	if (r)
+		goto drop_spool;
 	*ret = &a->file;
 	return 0;
 drop_spool:
 	spool_drop(&a->spool);
+drop_claim:
+	usage_drop(in->usage, &a->claim);
 free_a:
-	free(a);
+	free_arrival(a);
 	return r;
-}
-
-int arrival_write(
-    struct sink_file *f, const void *bytes, size_t len, uint64_t offset)
-{
-	return spool_write(&arrival_of(f)->spool, bytes, len, offset);
-}
-
-int arrival_truncate(struct sink_file *f, uint64_t size)
-{
-	return spool_truncate(&arrival_of(f)->spool, size);
-}
-
-int arrival_reserve(
-    struct sink_file *f, uint64_t offset, uint64_t len, enum wire_reserve how)
-{
-	return spool_reserve(&arrival_of(f)->spool, offset, len, how);
 }
 
 /* Remembered until the commit, because writes still to come change mtime. */
@@ -174,10 +248,12 @@ int arrival_set_meta(struct sink_file *f, const struct wire_meta *m)
 int arrival_set_xattr(struct sink_file *f, const struct wire_xattr *x)
 {
 	struct arrival *a = arrival_of(f);
+	int r;
 
 	if (a->spool.failed)
 		return -EIO;
-	return meta_apply_xattr(a->spool.fd, x);
+	r = x->remove ? 0 : arrival_claim(a, x->len);
+	return r ? r : meta_apply_xattr(a->spool.fd, x);
 }
 
 int arrival_move(
@@ -209,21 +285,23 @@ int arrival_size(struct sink_file *f, uint64_t *ret)
 	return spool_size(&arrival_of(f)->spool, ret);
 }
 
-int arrival_checkpoint(struct sink_file *f)
-{
-	return spool_sync(&arrival_of(f)->spool);
-}
-
 void arrival_abort(struct sink_file *f)
 {
+	struct arrival *a;
+
 	if (!f)
 		return;
-	spool_drop(&arrival_of(f)->spool);
-	free(arrival_of(f));
+	a = arrival_of(f);
+	spool_drop(&a->spool);
+	usage_drop(a->in->usage, &a->claim);
+	free_arrival(a);
 }
 
 void arrival_close(struct sink_file *f)
 {
-	spool_close(&arrival_of(f)->spool);
-	free(arrival_of(f));
+	struct arrival *a = arrival_of(f);
+
+	spool_close(&a->spool);
+	usage_drop(a->in->usage, &a->claim); /* where it was not published */
+	free_arrival(a);
 }

@@ -19,6 +19,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "delivered.h"
@@ -32,6 +33,8 @@
 
 /* Held too many already: it is published instead. */
 #define PUBLISH_INSTEAD 1
+/* A base, and a claim. */
+#define GONE_MAX 2
 
 struct commit {
 	struct arrival *a;
@@ -46,6 +49,9 @@ struct commit {
 	/* base is shown, under the very name that this one gets. */
 	bool in_place;
 	enum place_how how;
+	/* What has gone for it, and counts no more. */
+	uint64_t gone_bytes[GONE_MAX];
+	unsigned gone;
 };
 
 /*
@@ -61,7 +67,9 @@ static int prepare(struct arrival *a, struct stamp *ret)
 	/* vfat and its like keep no modes: no reason to refuse the bytes. */
 	if (r && r != -EPERM && r != -EOPNOTSUPP)
 		return r;
-	provenance_set(a->spool.fd, a->sender, a->id, a->name);
+	r = provenance_set(a->spool.fd, a->sender, a->id, a->name);
+	if (r)
+		return r;
 	if (a->in->config.durable)
 		r = spool_sync(&a->spool);
 	else
@@ -120,6 +128,13 @@ static void forget(struct commit *c, struct delivered_file *file)
 	file->record = NULL;
 }
 
+/* The file of this sender that stands there is about to go. */
+static void note_gone(struct commit *c, int dir, const char *name)
+{
+	if (c->gone < GONE_MAX)
+		c->gone_bytes[c->gone++] = usage_bytes_at(dir, name);
+}
+
 /* The base leaves its place. One that was replaced there has done so. */
 static int drop_base(struct commit *c)
 {
@@ -128,6 +143,7 @@ static int drop_base(struct commit *c)
 
 	if (!c->base.record || (c->in_place && c->how == PLACE_OVER))
 		return 0;
+	note_gone(c, c->base.held ? in->spool.fd : c->base_dir, c->base.name);
 	if (c->base.held)
 		held_drop(&in->spool, c->base.name);
 	else
@@ -140,6 +156,7 @@ static void drop_claim(struct commit *c)
 {
 	if (!c->claim.record || !c->claim.held)
 		return;
+	note_gone(c, c->in->spool.fd, c->claim.name);
 	held_drop(&c->in->spool, c->claim.name);
 	forget(c, &c->claim);
 }
@@ -166,17 +183,38 @@ static bool replaces_held(const struct commit *c)
 	       (c->claim.record && c->claim.held);
 }
 
+/*
+ * A record says that the file is whole, and stays so without power: whatever
+ * the inbox's owner has chosen.
+ */
 static int write_record(struct commit *c)
 {
 	struct held_record record;
-	int n = 0;
+	int n = 0, r;
 
+	r = c->in->config.durable ? 0 : spool_sync(&c->a->spool);
+	if (r)
+		return r;
 	held_record_of(&c->file, c->path, &record);
 	if (c->base.record && c->base.held)
 		memcpy(record.over[n++], c->base.name, SPOOL_NAME_BYTES);
 	if (c->claim.record && c->claim.held)
 		memcpy(record.over[n++], c->claim.name, SPOOL_NAME_BYTES);
 	return held_write(&c->in->spool, c->a->spool.name, &record);
+}
+
+/*
+ * From here on a WITHDRAW finds the file; or it was before, and nothing comes.
+ * -ECANCELED, or as delivered_add.
+ */
+static int add(struct commit *c)
+{
+	int r = delivered_add(c->in->delivered, &c->file);
+
+	if (!arrival_withdrawn(c->a))
+		return r;
+	forget(c, &c->file);
+	return -ECANCELED;
 }
 
 /* 0, PUBLISH_INSTEAD, or -errno. */
@@ -187,14 +225,14 @@ static int hold(struct commit *c)
 
 	c->file.held = true;
 	memcpy(c->file.name, c->a->spool.name, sizeof(c->a->spool.name));
-	r = delivered_add(in->delivered, &c->file);
+	r = add(c);
 	if (r)
-		return r == -EEXIST ? r : PUBLISH_INSTEAD;
+		return r == -EEXIST || r == -ECANCELED ? r : PUBLISH_INSTEAD;
 	r = write_record(c);
 	if (!r)
 		r = drop_base(c);
 	if (r) {
-		(void)held_forget(&in->spool, c->file.name);
+		(void)held_take_back(&in->spool, c->file.name);
 		forget(c, &c->file);
 		return r;
 	}
@@ -268,8 +306,8 @@ static int show_noted(struct commit *c, struct place *p)
 
 	if (!r)
 		r = show(c, p);
-	if (r)
-		(void)held_forget(&c->in->spool, c->a->spool.name);
+	if (r && replaces_held(c))
+		(void)held_take_back(&c->in->spool, c->a->spool.name);
 	return r;
 }
 
@@ -283,8 +321,8 @@ static int publish(struct commit *c)
 	c->file.held = false;
 	c->file.name[0] = '\0';
 	/* Known before it is visible; if memory is short, it is not known. */
-	r = delivered_add(in->delivered, &c->file);
-	if (r == -EEXIST)
+	r = add(c);
+	if (r == -EEXIST || r == -ECANCELED)
 		return r;
 	r = show_noted(c, &p);
 	if (r) {
@@ -296,6 +334,8 @@ static int publish(struct commit *c)
 	drop_claim(c);
 	if (noted)
 		(void)held_forget(&in->spool, c->a->spool.name);
+	if (p.how == PLACE_OVER)
+		note_gone(c, p.from, p.from_name);
 	place_settle(&p);
 	c->file.foreign = p.how == PLACE_TWIN;
 	c->file.stamp = p.now;
@@ -330,6 +370,23 @@ static int run(struct commit *c, bool held, char ret_name[WIRE_NAME_MAX + 1])
 	return r;
 }
 
+/* Also while it is not shown yet. A twin is not this file. */
+static void count(struct commit *c)
+{
+	struct arrival *a = c->a;
+	struct usage *usage = c->in->usage;
+	uint64_t bytes = a->claim.bytes + a->shared;
+
+	if (!a->reserved) /* with its attributes */
+		bytes = usage_bytes_at(a->spool.fd, "");
+	if (c->file.foreign)
+		usage_drop(usage, &a->claim);
+	else
+		usage_publish(usage, &a->claim, bytes);
+	for (unsigned i = 0; i < c->gone; i++)
+		usage_forget(usage, a->sender, c->gone_bytes[i]);
+}
+
 static void tell_arrival(const struct commit *c, uint64_t size)
 {
 	const struct inbox *in = c->in;
@@ -354,6 +411,8 @@ int arrival_commit(
 	if (a->spool.failed)
 		return -EIO;
 	r = prepare(a, &c.file.stamp);
+	if (!r)
+		r = arrival_claim(a, 0);
 	/* The sender's own directories stay where they are from here on; the
 	 * long wait for the disk is over. */
 	still = !folders_hold(in->folders, a->sender);
@@ -372,6 +431,7 @@ int arrival_commit(
 		a->spool.failed = true;
 		return r;
 	}
+	count(&c);
 	tell_arrival(&c, c.file.stamp.size);
 	return in->config.durable ? 0 : SINK_RECEIVED;
 }

@@ -4,6 +4,7 @@
  */
 #include "ask.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -32,7 +33,7 @@ static int open_file(const struct mount_entry *m, const char *file, int flags)
 	return fd;
 }
 
-/* All that fd has from its start on, at most max bytes, as a string. */
+/* All that fd still has to say, at most max bytes, as a string. */
 static int read_text(int fd, size_t max, char **ret)
 {
 	size_t len = 0, cap = 4096;
@@ -50,7 +51,7 @@ static int read_text(int fd, size_t max, char **ret)
 			text = more;
 			cap *= 2;
 		}
-		n = pread(fd, text + len, cap - len, (off_t)len);
+		n = read(fd, text + len, cap - len);
 		if (n > 0)
 			len += (size_t)n;
 		else if (n < 0 && errno == EINTR)
@@ -77,6 +78,60 @@ int ask_read(const struct mount_entry *m, const char *file, char **ret)
 	r = read_text(fd, FILE_MAX, ret);
 	close(fd);
 	return r;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Takes what dir has into *ret, which has *n. 0 or -errno. */
+static int take_names(DIR *dir, char ***ret, int *n)
+{
+	struct dirent *e;
+	char **more;
+
+	errno = 0;
+	while ((e = readdir(dir))) {
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		more = reallocarray(*ret, (size_t)*n + 1, sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		*ret = more;
+		more[*n] = strdup(e->d_name);
+		if (!more[*n])
+			return -ENOMEM;
+		++*n;
+		errno = 0;
+	}
+	return -errno;
+}
+
+int ask_list(const struct mount_entry *m, const char *folder, char ***ret)
+{
+	int fd = open_file(m, folder, O_RDONLY | O_DIRECTORY), n = 0, r;
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	char **names = NULL;
+
+	if (!dir) {
+		r = fd < 0 ? fd : -errno;
+		if (fd >= 0)
+			close(fd);
+		return r;
+	}
+	r = take_names(dir, &names, &n);
+	closedir(dir);
+	if (r) {
+		while (n > 0)
+			free(names[--n]);
+		free(names);
+		return r;
+	}
+	if (n)
+		qsort(names, (size_t)n, sizeof(*names), by_name);
+	*ret = names;
+	return n;
 }
 
 int ask_tell(const struct mount_entry *m, const char *line, char **ret_answer)

@@ -21,6 +21,10 @@ int ask_find(const char *word, const char *where, struct mount_entry *ret);
  */
 int ask_read(const struct mount_entry *m, const char *file, char **ret);
 
+/* The names in .gtfs/folder, sorted: how many, each and the array to be freed;
+ * or as ask_read. */
+int ask_list(const struct mount_entry *m, const char *folder, char ***ret);
+
 /*
  * Writes one line, with its newline, into .gtfs/control: the errno of the
  * write is the outcome and is returned. *ret_answer is what the same descriptor

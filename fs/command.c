@@ -1,8 +1,9 @@
 /*
  * The sub-commands: their arguments, what to ask or tell, how long to wait.
- * One thread. Finding the mount and its files is fs/ask's, what the lines mean
- * fs/records's, how they look fs/show's and fs/json's; the other end of the
- * control file is fs/ctl in the daemon.
+ * One thread. Those about trust are in fs/command_trust. Finding the mount and
+ * its files is fs/ask's, what the lines mean fs/records's, how they look
+ * fs/show's and fs/json's; the other end of the control file is fs/control in
+ * the daemon.
  */
 #include "command.h"
 
@@ -17,7 +18,8 @@
 #include <sys/pidfd.h>
 #include <unistd.h>
 
-#include "ask.h"
+#include "command_internal.h"
+#include "command_trust.h"
 #include "complain.h"
 #include "escape.h"
 #include "json.h"
@@ -29,16 +31,7 @@
 #define LINE_MAX   512  /* of a command; names are far shorter */
 #define UNMOUNT_MS 5000 /* from the daemon's end to the mount's */
 
-struct request {
-	const char *word;  /* the command */
-	const char *name;  /* its NAME, or NULL */
-	const char *where; /* --mount, or NULL */
-	bool json;
-	struct mount_entry mount; /* the one that is meant */
-};
-
-/* For all that a file of .gtfs can say; what: the command, for the line. */
-static int complain_errno(const struct request *q, const char *file, int err)
+int command_complain_errno(const struct request *q, const char *file, int err)
 {
 	switch (err) {
 	case -ENOTCONN:
@@ -77,8 +70,7 @@ static int read_self(const struct request *q, struct records *ret)
 	return r ? r : records_parse_pairs(text, ret);
 }
 
-/* The last word on what was printed. Returns the exit status. */
-static int printed(const struct request *q)
+int command_printed(const struct request *q)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return 0;
@@ -92,7 +84,7 @@ static int run_peers(struct request *q)
 	int r = read_records(q, "peers", peers_columns, PEERS_COLUMNS, &peers);
 
 	if (r)
-		return complain_errno(q, "peers", r);
+		return command_complain_errno(q, "peers", r);
 	if (q->json) {
 		json_records(stdout, &peers, peers_columns);
 		putchar('\n');
@@ -100,7 +92,7 @@ static int run_peers(struct request *q)
 		r = show_peers(stdout, &peers);
 	}
 	records_fini(&peers);
-	return r ? complain_errno(q, "peers", r) : printed(q);
+	return r ? command_complain_errno(q, "peers", r) : command_printed(q);
 }
 
 static int print_status(const struct request *q, const struct records *self,
@@ -145,13 +137,13 @@ static int run_status(struct request *q)
 	records_fini(&self);
 	records_fini(&peers);
 	records_fini(&transfers);
-	return r ? complain_errno(q, file, r) : printed(q);
+	return r ? command_complain_errno(q, file, r) : command_printed(q);
 }
 
 /* Line by line, escaped again here: it may quote what peers call themselves. */
-static int print_answer(char *answer)
+static int print_lines(char *text)
 {
-	char *at = answer, *line, *safe;
+	char *at = text, *line, *safe;
 	size_t cap;
 
 	while (at && (line = strsep(&at, "\n"))) {
@@ -169,8 +161,7 @@ static int print_answer(char *answer)
 	return 0;
 }
 
-/* Prefers the mount's own sentence to that of the errno. */
-static int complain_told(const struct request *q, char *answer, int err)
+int command_complain_told(const struct request *q, char *answer, int err)
 {
 	if (answer) {
 		answer[strcspn(answer, "\n")] = '\0';
@@ -184,34 +175,55 @@ static int complain_told(const struct request *q, char *answer, int err)
 			 "may be of another version: stop and start it",
 		    q->word, q->mount.path);
 	} else {
-		return complain_errno(q, "control", err);
+		return command_complain_errno(q, "control", err);
 	}
 	return 1;
 }
 
-static int run_verb(struct request *q)
+bool command_name_ok(const struct request *q)
 {
-	char line[LINE_MAX], safe[64], *answer;
-	int r;
+	char safe[64];
 
 	/* Folders of peers are called as escape_name calls them. */
 	escape_name(q->name, strlen(q->name), safe);
-	if (strcmp(safe, q->name)) {
-		complain("%s: no peer can be called '%s'; 'gtfs peers' lists "
-			 "them",
-		    q->word, q->name);
-		return 1;
-	}
-	snprintf(line, sizeof(line), "%s %s\n", q->word, q->name);
-	r = ask_tell(&q->mount, line, &answer);
+	if (strcmp(safe, q->name) == 0)
+		return true;
+	complain("%s: no peer can be called '%s'; 'gtfs peers' lists them",
+	    q->word, q->name);
+	return false;
+}
+
+int command_tell(const struct request *q, const char *rest, char **ret_answer)
+{
+	char line[LINE_MAX];
+	int r;
+
+	snprintf(line, sizeof(line), "%s%s%s%s%s\n", q->word,
+	    q->name ? " " : "", q->name ? q->name : "", rest ? "\t" : "",
+	    rest ? rest : "");
+	r = ask_tell(&q->mount, line, ret_answer);
+	explicit_bzero(line, sizeof(line)); /* a code may be in it */
+	return r;
+}
+
+int command_tell_print(const struct request *q, const char *rest)
+{
+	char *answer;
+	int r = command_tell(q, rest, &answer);
+
 	if (r)
-		r = complain_told(q, answer, r);
-	else if (answer && print_answer(answer))
-		r = complain_errno(q, "control", -ENOMEM);
+		r = command_complain_told(q, answer, r);
+	else if (answer && print_lines(answer))
+		r = command_complain_errno(q, "control", -ENOMEM);
 	else
-		r = printed(q);
+		r = command_printed(q);
 	free(answer);
 	return r;
+}
+
+static int run_verb(struct request *q)
+{
+	return command_name_ok(q) ? command_tell_print(q, NULL) : 1;
 }
 
 /* The daemon's process, to see its end; -1 where that cannot be known. */
@@ -295,13 +307,13 @@ static int run_stop(struct request *q)
 	int pidfd, r = read_self(q, &self);
 
 	if (r)
-		return complain_errno(q, "self", r);
+		return command_complain_errno(q, "self", r);
 	pidfd = open_daemon(&self);
 	records_fini(&self);
 	r = ask_tell(&q->mount, "stop\n", &answer);
 	/* It may be gone before it has answered. */
 	if (r && ((r != -ENOTCONN && r != -ECONNABORTED) || pidfd < 0)) {
-		r = complain_told(q, answer, r);
+		r = command_complain_told(q, answer, r);
 	} else {
 		r = wait_stopped(q, pidfd);
 		if (r)
@@ -313,19 +325,26 @@ static int run_stop(struct request *q)
 	return r;
 }
 
+enum named { NAMED_NOT, NAMED, NAMED_MAYBE };
+
 static const struct command {
 	const char *word;
 	int (*run)(struct request *q);
-	bool named; /* has a NAME */
-	bool json;  /* prints records */
+	enum named named; /* has a NAME */
+	bool json;        /* prints records */
 	const char *usage;
 } commands[] = {
-	{ "peers", run_peers, false, true, "[--json]" },
-	{ "status", run_status, false, true, "[--json]" },
-	{ "accept", run_verb, true, false, "NAME" },
-	{ "refuse", run_verb, true, false, "NAME" },
-	{ "forget", run_verb, true, false, "NAME" },
-	{ "stop", run_stop, false, false, "" },
+	{ "peers", run_peers, NAMED_NOT, true, "[--json]" },
+	{ "status", run_status, NAMED_NOT, true, "[--json]" },
+	{ "requests", command_requests, NAMED_NOT, true, "[--json]" },
+	{ "why", command_why, NAMED_MAYBE, true, "[NAME] [--json]" },
+	{ "accept", command_accept, NAMED, false,
+	    "NAME [--quota SIZE[,FILES]]" },
+	{ "refuse", run_verb, NAMED, false, "NAME" },
+	{ "forget", run_verb, NAMED, false, "NAME" },
+	{ "verify", command_verify, NAMED, false, "NAME [--yes]" },
+	{ "pair", command_pair, NAMED_MAYBE, false, "[NAME]" },
+	{ "stop", run_stop, NAMED_NOT, false, "" },
 };
 
 static const struct command *find_command(const char *word)
@@ -347,12 +366,38 @@ static void print_usage(const struct command *c)
 	    *c->usage ? " " : "");
 }
 
+/* One that the command has; "--" and its name stand in its usage. */
+static bool has_option(const struct command *c, const char *name)
+{
+	return strstr(c->usage, name) != NULL;
+}
+
+static int complain_option(const struct command *c, const char *option)
+{
+	complain("%s: %s: no such option here; 'gtfs %s --help' lists them",
+	    c->word, option, c->word);
+	return -EINVAL;
+}
+
+static int complain_missing(const struct command *c, int opt)
+{
+	if (opt == 'q')
+		complain("%s: --quota: a size is missing, as in 20G or "
+			 "500M,1000",
+		    c->word);
+	else
+		complain("%s: --mount: a folder is missing", c->word);
+	return -EINVAL;
+}
+
 /* Options of all commands. 0, 1 (--help, printed), or -EINVAL. */
 static int take_options(
     int argc, char **argv, const struct command *c, struct request *q)
 {
 	static const struct option longs[] = {
 		{ "mount", required_argument, NULL, 'm' },
+		{ "quota", required_argument, NULL, 'q' },
+		{ "yes", no_argument, NULL, 'y' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
@@ -364,18 +409,20 @@ static int take_options(
 	while ((opt = getopt_long(argc, argv, ":h", longs, NULL)) != -1) {
 		switch (opt) {
 		case 'm': q->where = optarg; break;
+		case 'q': q->quota = optarg; break;
+		case 'y': q->yes = true; break;
 		case 'j': q->json = true; break;
 		case 'h': print_usage(c); return 1;
-		case ':':
-			complain("%s: --mount: a folder is missing", c->word);
-			return -EINVAL;
-		default:
-			complain("%s: %s: no such option; 'gtfs %s --help' "
-				 "lists them",
-			    c->word, argv[optind - 1], c->word);
-			return -EINVAL;
+		case ':': return complain_missing(c, optopt);
+		default: return complain_option(c, argv[optind - 1]);
 		}
 	}
+	if (q->quota && !has_option(c, "--quota"))
+		return complain_option(c, "--quota");
+	if (q->yes && !has_option(c, "--yes"))
+		return complain_option(c, "--yes");
+	if (q->json && !c->json)
+		return complain_option(c, "--json");
 	return 0;
 }
 
@@ -387,21 +434,19 @@ static int take_arguments(
 
 	if (r)
 		return r;
-	if (q->json && !c->json) {
-		complain("%s: --json: only 'gtfs peers' and 'gtfs status' "
-			 "have records to print",
-		    c->word);
+	if (n > (c->named == NAMED_NOT ? 0 : 1)) {
+		complain("%s: too many words (quote a name with blanks); "
+			 "'gtfs %s --help' shows how",
+		    c->word, c->word);
 		return -EINVAL;
 	}
-	if (n != (c->named ? 1 : 0)) {
-		complain("%s: %s; 'gtfs %s --help' shows how", c->word,
-		    n > 0      ? "too many words (quote a name with blanks)"
-		    : c->named ? "whom? the NAME of a peer is missing"
-			       : "",
-		    c->word);
+	if (n == 0 && c->named == NAMED) {
+		complain("%s: whom? the NAME of a peer is missing; 'gtfs %s "
+			 "--help' shows how",
+		    c->word, c->word);
 		return -EINVAL;
 	}
-	q->name = c->named ? argv[optind] : NULL;
+	q->name = n ? argv[optind] : NULL;
 	return 0;
 }
 
@@ -417,7 +462,7 @@ int command_run(int argc, char **argv)
 	setlocale(LC_CTYPE, "");
 	r = take_arguments(argc - 1, argv + 1, c, &q);
 	if (r)
-		return r > 0 ? printed(&q) : 1;
+		return r > 0 ? command_printed(&q) : 1;
 	if (ask_find(q.word, q.where, &q.mount))
 		return 1;
 	r = c->run(&q);

@@ -4,7 +4,9 @@
  *
  * Where a process cannot be looked at (another pid namespace, setuid, another
  * user), each close that has something uncommitted commits: that is what close
- * means to a program that knows nothing of us.
+ * means to a program that knows nothing of us. Where only our own descriptors
+ * or memory ran out, that is its error: a commit without knowing could publish
+ * what a killed writer left.
  */
 #include "commit.h"
 
@@ -29,11 +31,16 @@ static void note_stdio(struct open_file *f, bool stdio)
 		f->was_stdio = true;
 }
 
+void commit_note_change(struct open_file *f)
+{
+	f->used = f->wrote = f->changed = true;
+}
+
 void commit_note_writer(struct open_file *f, pid_t tid)
 {
 	struct procs_id id;
 
-	f->used = f->wrote = true;
+	commit_note_change(f);
 	if (f->noted == tid || f->unknown || procs_identify(tid, &id))
 		return;
 	f->noted = tid;
@@ -49,9 +56,10 @@ static bool ended_badly(const struct procs_caller *c, bool stdio)
 	return c->exiting && (c->killed || (c->status != 0 && !stdio));
 }
 
-/* The other processes that have opened the file of f by its name. */
-static unsigned openers_of(
-    struct mount *m, const struct open_file *f, struct procs_id *ret)
+/* The other processes that have opened the file of f by its name; changed: only
+ * those that have changed it. */
+static unsigned openers_of(struct mount *m, const struct open_file *f,
+    bool changed, struct procs_id *ret)
 {
 	const struct open_file *other;
 	unsigned n = 0;
@@ -59,6 +67,7 @@ static unsigned openers_of(
 	mutex_lock(nodes_mutex(m->nodes));
 	LIST_FOREACH(other, &m->open_files, entry)
 		if (other->node == f->node && !other->reads &&
+		    (other->changed || !changed) &&
 		    !procs_same(&other->opener, &f->opener) && n < OPENERS_MAX)
 			ret[n++] = other->opener;
 	mutex_unlock(nodes_mutex(m->nodes));
@@ -71,26 +80,24 @@ static unsigned openers_of(
  * while, so files that are never anybody's output (cp -r closes 10,000 one
  * after the other) are spared it.
  */
-static bool has_heirs(struct mount *m, const struct open_file *f)
+/* 1, 0, or a shortage (fs/procs.h). */
+static int has_heirs(struct mount *m, const struct open_file *f)
 {
 	struct procs_id openers[OPENERS_MAX];
 
 	if (!f->was_stdio && !f->heirs)
-		return false;
+		return 0;
 	return procs_orphans(
-	    &f->opener, &f->file, openers, openers_of(m, f, openers));
+	    &f->opener, &f->file, openers, openers_of(m, f, false, openers));
 }
 
-/* It only had a look, while another program writes: what becomes of the file is
- * that one's. */
-static bool is_bystander(struct mount *m, const struct open_file *f)
+/* Does another process live that has opened the file (and changed it)? */
+static bool others_have(
+    struct mount *m, const struct open_file *f, bool changed)
 {
 	struct procs_id openers[OPENERS_MAX];
-	unsigned n;
+	unsigned n = openers_of(m, f, changed, openers);
 
-	if (f->wrote)
-		return false;
-	n = openers_of(m, f, openers);
 	while (n--) {
 		if (procs_alive(&openers[n]))
 			return true;
@@ -98,17 +105,41 @@ static bool is_bystander(struct mount *m, const struct open_file *f)
 	return false;
 }
 
-static enum commit_action by_opener(
-    struct mount *m, struct open_file *f, const struct procs_caller *c)
+/* It only had a look, while another program writes: what becomes of the file is
+ * that one's. */
+static bool is_bystander(struct mount *m, const struct open_file *f)
+{
+	return !f->wrote && others_have(m, f, false);
+}
+
+/*
+ * The opener's end. What it has not changed is as whole as before, where
+ * another writes it; where both have, nobody can say what is missing.
+ */
+static enum commit_action by_death(
+    struct mount *m, const struct open_file *f, int *ret_error)
+{
+	if (f->changed || !others_have(m, f, true))
+		return COMMIT_ABORT;
+	*ret_error = 0;
+	return COMMIT_NOTHING;
+}
+
+/* *ret_error: why, where that is COMMIT_ABORT. */
+static enum commit_action by_opener(struct mount *m, struct open_file *f,
+    const struct procs_caller *c, int *ret_error)
 {
 	struct procs_holders h;
 	int r;
 
+	*ret_error = -ECANCELED;
 	if (ended_badly(c, f->stdio))
-		return COMMIT_ABORT;
+		return by_death(m, f, ret_error);
 	if (!c->readable)
 		return COMMIT_PUBLISH;
 	r = procs_holders(&f->opener, &f->file, &h);
+	if (procs_is_shortage(r))
+		goto short_of;
 	if (r)
 		return COMMIT_PUBLISH;
 	/* echo >&5 makes 5 its standard output, but only for a moment. One
@@ -117,19 +148,30 @@ static enum commit_action by_opener(
 		note_stdio(f, h.stdio);
 		f->noted = 0;
 	}
-	if (h.own + h.descendants || has_heirs(m, f))
+	if (h.own + h.descendants)
 		return COMMIT_CHECKPOINT;
-	return COMMIT_PUBLISH;
+	r = has_heirs(m, f);
+	if (procs_is_shortage(r))
+		goto short_of;
+	return r ? COMMIT_CHECKPOINT : COMMIT_PUBLISH;
+
+short_of:
+	*ret_error = r;
+	return COMMIT_ABORT;
 }
 
-/* Has the opener no part in it any more? */
+/*
+ * Has the opener no part in it any more? A shortage counts as yes: if it has
+ * one all the same, its own close commits.
+ */
 static bool opener_is_out(const struct open_file *f)
 {
 	struct procs_holders h;
+	int r = procs_holders(&f->opener, &f->file, &h);
 
-	if (!procs_alive(&f->opener))
+	if (procs_is_shortage(r) || !procs_alive(&f->opener))
 		return true;
-	return procs_holders(&f->opener, &f->file, &h) == 0 && h.own == 0;
+	return r == 0 && h.own == 0;
 }
 
 enum commit_action commit_on_flush(struct mount *m, struct open_file *f,
@@ -158,7 +200,10 @@ enum commit_action commit_on_flush(struct mount *m, struct open_file *f,
 	if (action == COMMIT_NOTHING)
 		return action;
 	if (!r && procs_same(&c.id, &f->opener)) {
-		action = by_opener(m, f, &c);
+		action = by_opener(m, f, &c, ret_error);
+	} else if (procs_is_shortage(r)) {
+		action = COMMIT_ABORT;
+		*ret_error = r;
 	} else if (!r) {
 		/* The last one to hold it stands in for an opener that has
 		 * gone. */
@@ -166,8 +211,10 @@ enum commit_action commit_on_flush(struct mount *m, struct open_file *f,
 		    ended_badly(&c, f->stdio || f->heirs) && opener_is_out(f);
 		action = COMMIT_HEIR;
 	}
-	if (action != COMMIT_HEIR && is_bystander(m, f))
+	if (action != COMMIT_HEIR && is_bystander(m, f)) {
 		action = COMMIT_NOTHING;
+		*ret_error = 0;
+	}
 	if (action == COMMIT_NOTHING)
 		outgoing_put(o);
 	else

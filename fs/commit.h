@@ -28,6 +28,7 @@ struct open_file {
 	_Atomic bool doomed;    /* its last holder died: no commit at release */
 	_Atomic bool used;      /* a program has written or closed it */
 	_Atomic bool wrote;     /* it has created, emptied or written */
+	_Atomic bool changed;   /* ... and that not by creating it alone */
 };
 
 enum commit_action {
@@ -35,7 +36,7 @@ enum commit_action {
 	COMMIT_CHECKPOINT, /* durable there, not shown */
 	COMMIT_HEIR,       /* the same, by another process than the opener */
 	COMMIT_PUBLISH,
-	COMMIT_ABORT,
+	COMMIT_ABORT, /* and answer *ret_error */
 };
 
 /* A FLUSH by thread tid. Reads /proc; never waits. *ret: the transfer,
@@ -43,8 +44,10 @@ enum commit_action {
 enum commit_action commit_on_flush(struct mount *m, struct open_file *f,
     pid_t tid, struct outgoing **ret, int *ret_error);
 
-/* A WRITE by thread tid: its first, and the first after a close, tell whether
- * f is its process's standard output. */
+/* It changes what the file contains: its close commits. */
+void commit_note_change(struct open_file *f);
+/* The same for a WRITE by thread tid: its first, and the first after a close,
+ * tell whether f is its process's standard output. */
 void commit_note_writer(struct open_file *f, pid_t tid);
 
 /*

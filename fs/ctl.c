@@ -1,7 +1,7 @@
 /*
- * Writes the text files of .gtfs/ and runs the lines of .gtfs/control. Called
- * by the threads that serve FUSE (opening such a file is what waits for a
- * copy of the tables); keeps nothing. fs/records reads these formats.
+ * Writes the text files of .gtfs/. Called by the threads that serve FUSE
+ * (opening such a file is what waits for a copy of the tables); keeps nothing.
+ * fs/records reads these formats.
  */
 #include "ctl.h"
 
@@ -14,14 +14,12 @@
 #include <unistd.h>
 
 #include "address.h"
+#include "confine.h"
 #include "escape.h"
-#include "records.h"
 #include "sync.h"
 
 /* Room for any field: names have 255 bytes, paths 4096. */
 #define FIELD_MAX (4 * 4096 + 1)
-/* A command line: a verb and a name, escaped at worst. */
-#define COMMAND_MAX 2048
 
 static void put_text(FILE *out, const char *text)
 {
@@ -44,11 +42,22 @@ static void put_pair(FILE *out, const char *key, const char *value)
 	fputc('\n', out);
 }
 
+static const char *strangers_name(enum trust_default strangers)
+{
+	switch (strangers) {
+	case TRUST_KNOWN: return "known";
+	case TRUST_LAN: return "lan";
+	case TRUST_ASKED: return "ask";
+	}
+	return "-";
+}
+
 static int write_self(const struct ctl_config *c, FILE *out)
 {
-	char discovery[256];
+	char discovery[256], confinement[CONFINE_STATE_MAX];
 
 	network_discovery_state(c->network, discovery, sizeof(discovery));
+	confine_state(confinement);
 	put_pair(out, "name", c->name);
 	put_pair(out, "fingerprint", c->fingerprint);
 	fprintf(out, "port: %u\n", network_port(c->network));
@@ -58,8 +67,8 @@ static int write_self(const struct ctl_config *c, FILE *out)
 	put_pair(out, "state", c->state);
 	put_pair(out, "mountpoint", c->mountpoint);
 	put_pair(out, "discovery", discovery);
-	put_pair(out, "accept", c->accept);
-	put_pair(out, "confinement", "none");
+	put_pair(out, "accept", strangers_name(c->strangers));
+	put_pair(out, "confinement", confinement);
 	return 0;
 }
 
@@ -115,7 +124,10 @@ static void write_peer(FILE *out, const struct peer_info *p, int64_t now)
 		fprintf(out, "\t%" PRIu64, p->space.free_bytes);
 	else
 		fputs("\t-", out);
-	fprintf(out, "\t%s\t%s\n", pin_policy_name(p), their_policy_name(p));
+	fprintf(out, "\t%s\t%s\t%s\n", pin_policy_name(p), their_policy_name(p),
+	    !p->pinned    ? "-"
+	    : p->verified ? "yes"
+			  : "no");
 }
 
 static int write_peers(const struct ctl_config *c, FILE *out)
@@ -132,7 +144,20 @@ static int write_peers(const struct ctl_config *c, FILE *out)
 	return 0;
 }
 
-static void write_transfer(FILE *out, const struct ledger_entry *e, int64_t now)
+/* Who is asked is known of the peer, not of each transfer that waits. */
+static bool waits_for_owner(
+    const struct ledger_entry *e, const struct peer_info *peers, int n_peers)
+{
+	if (e->direction != LEDGER_SEND || e->state != LEDGER_WAITING)
+		return false;
+	for (int i = 0; i < n_peers; i++)
+		if (!strcmp(peers[i].name, e->peer))
+			return peers[i].asking;
+	return false;
+}
+
+static void write_transfer(
+    FILE *out, const struct ledger_entry *e, bool waits_for_owner, int64_t now)
 {
 	int64_t took = (e->ended_ms ? e->ended_ms : now) - e->started_ms;
 
@@ -151,20 +176,34 @@ static void write_transfer(FILE *out, const struct ledger_entry *e, int64_t now)
 	else
 		fputs("\t-", out);
 	fprintf(out, "\t%s\t", ledger_state_name(e->state));
-	put_optional(out, e->reason);
+	if (waits_for_owner) {
+		fputs("waits for ", out);
+		put_text(out, e->peer);
+		fputs("'s owner to accept", out);
+	} else {
+		put_optional(out, e->reason);
+	}
 	fputc('\n', out);
 }
 
 static int write_transfers(const struct ctl_config *c, FILE *out)
 {
 	struct ledger_entry *all;
+	struct peer_info *peers;
 	int64_t now = now_ms();
-	int n = ledger_snapshot(network_ledger(c->network), &all);
+	int n = ledger_snapshot(network_ledger(c->network), &all), n_peers;
 
 	if (n < 0)
 		return n;
+	n_peers = peers_snapshot(network_peers(c->network), &peers);
+	if (n_peers < 0) {
+		free(all);
+		return n_peers;
+	}
 	for (int i = 0; i < n; i++)
-		write_transfer(out, &all[i], now);
+		write_transfer(out, &all[i],
+		    waits_for_owner(&all[i], peers, n_peers), now);
+	free(peers);
 	free(all);
 	return 0;
 }
@@ -196,108 +235,4 @@ int ctl_read(
 	*ret = text;
 	*ret_len = len;
 	return 0;
-}
-
-static int run_accept(const struct ctl_config *c, const char *name)
-{
-	return network_set_policy(c->network, name, TRUST_ACCEPT);
-}
-
-static int run_refuse(const struct ctl_config *c, const char *name)
-{
-	return network_set_policy(c->network, name, TRUST_REFUSE);
-}
-
-static int run_forget(const struct ctl_config *c, const char *name)
-{
-	return network_forget(c->network, name);
-}
-
-static int run_stop(const struct ctl_config *c, const char *name)
-{
-	c->stop(c->ctx);
-	return 0;
-}
-
-static const struct command {
-	const char *word;
-	bool takes_name;
-	int (*run)(const struct ctl_config *c, const char *name);
-	const char *done; /* the answer, behind the name if there is one */
-} commands[] = {
-	{ "accept", true, run_accept, "may send to this machine" },
-	{ "refuse", true, run_refuse, "is refused from now on" },
-	{ "forget", true, run_forget, "is forgotten" },
-	{ "stop", false, run_stop, "stopping" },
-};
-
-static const struct command *find_command(const char *word)
-{
-	for (size_t i = 0; i < sizeof(commands) / sizeof(*commands); i++) {
-		if (!strcmp(commands[i].word, word))
-			return &commands[i];
-	}
-	return NULL;
-}
-
-/* A name as it stands in .gtfs/peers may have escapes; a folder has none. */
-static int run(
-    const struct ctl_config *c, const struct command *command, char *name)
-{
-	int r = command->run(c, name);
-
-	if (r == -ENOENT && strchr(name, '\\')) {
-		records_unescape(name);
-		r = command->run(c, name);
-	}
-	return r;
-}
-
-static char *answer(const struct command *command, const char *name, int r)
-{
-	char safe[FIELD_MAX], *text = NULL;
-	int n;
-
-	escape_text(name, strlen(name), safe, sizeof(safe));
-	if (!r && !command->takes_name)
-		n = asprintf(&text, "%s\n", command->done);
-	else if (!r)
-		n = asprintf(&text, "%s %s\n", safe, command->done);
-	else if (r == -ENOENT)
-		n = asprintf(&text,
-		    "no machine named %s is known: see .gtfs/peers\n", safe);
-	else
-		n = asprintf(&text, "%s: %s\n", safe, strerror(-r));
-	return n < 0 ? NULL : text;
-}
-
-int ctl_command(
-    const struct ctl_config *c, const char *line, size_t len, char **ret_answer)
-{
-	static const char usage[] = "the commands are: accept NAME, refuse "
-				    "NAME, forget NAME, stop\n";
-	char text[COMMAND_MAX], *name;
-	const struct command *command;
-	int r;
-
-	if (len && line[len - 1] == '\n')
-		len--;
-	if (len >= sizeof(text) || memchr(line, '\0', len) ||
-	    memchr(line, '\n', len))
-		goto unknown;
-	memcpy(text, line, len);
-	text[len] = '\0';
-	name = text + strcspn(text, " \t");
-	if (*name)
-		*name++ = '\0';
-	command = find_command(text);
-	if (!command || command->takes_name != (*name != '\0'))
-		goto unknown;
-	r = run(c, command, name);
-	*ret_answer = answer(command, name, r);
-	return r;
-
-unknown:
-	*ret_answer = strdup(usage);
-	return -EINVAL;
 }

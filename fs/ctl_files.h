@@ -1,6 +1,10 @@
 /*
  * The files of .gtfs/ as FUSE sees them: opened (made anew), read, polled, and
- * control written. What they say is fs/ctl and fs/events.
+ * control and requests/ written. What they say is fs/ctl, fs/events and
+ * fs/texts, what control does fs/control.
+ *
+ * control is a conversation: whatever the offset, a read gets what it has not
+ * got yet of the answer to the last command written on the same descriptor.
  */
 #ifndef CTL_FILES_H
 #define CTL_FILES_H
@@ -14,6 +18,7 @@ enum {
 	CTL_FILES_EVENTS,
 	CTL_FILES_CONTROL,
 	CTL_FILES_COUNT,
+	CTL_FILES_TEXT = CTL_FILES_COUNT, /* of requests/ and why/ */
 };
 
 const char *ctl_files_name(unsigned file);

@@ -1,7 +1,8 @@
 /*
- * Records with two hashes over them, and two lists: shown and held, each oldest
- * first. Called by the threads that receive, through fs/arrival and
- * fs/deliveries, which do all the work on the files themselves.
+ * Records with two hashes over them, and lists by age, the oldest first: shown,
+ * held, and those that are forgotten while somebody works on them. Called by
+ * the threads that receive, through fs/arrival and fs/deliveries, which do all
+ * the work on the files themselves.
  */
 #include "delivered.h"
 
@@ -14,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "idhash.h"
+#include "shares.h"
 #include "sync.h"
 
 #define NAME_WORDS \
@@ -27,8 +29,9 @@ struct delivered_record {
 	LIST_ENTRY(delivered_record) by_id;
 	LIST_ENTRY(delivered_record) by_want;
 	bool busy;      /* somebody holds a pointer without the lock */
-	bool forgotten; /* in no list: freed when it is no longer busy */
+	bool forgotten; /* only in that list: freed when no longer busy */
 	bool held, foreign;
+	struct share *share; /* its sender's, of those that are shown */
 	uint8_t sender[IDENTITY_KEY_BYTES];
 	uint8_t id[WIRE_ID_BYTES];
 	uint8_t parent[WIRE_ID_BYTES];
@@ -48,7 +51,9 @@ struct delivered {
 	uint64_t name_keys[NAME_WORDS]; /* see idhash.h */
 	unsigned max;
 	unsigned n_shown GUARDED_BY(lock), n_held GUARDED_BY(lock);
-	struct record_list shown GUARDED_BY(lock), held GUARDED_BY(lock);
+	struct record_list shown GUARDED_BY(lock), held GUARDED_BY(lock),
+	    forgotten GUARDED_BY(lock);
+	struct shares shares GUARDED_BY(lock);
 	struct record_bucket by_id[IDHASH_BUCKETS] GUARDED_BY(lock);
 	struct record_bucket by_want[IDHASH_BUCKETS] GUARDED_BY(lock);
 };
@@ -88,32 +93,40 @@ int delivered_new(unsigned max, struct delivered **ret) NO_THREAD_ANALYSIS
 	cond_init(&d->idle);
 	TAILQ_INIT(&d->shown);
 	TAILQ_INIT(&d->held);
+	TAILQ_INIT(&d->forgotten);
+	shares_init(&d->shares);
 	*ret = d;
 	return 0;
 }
 
-static void record_free(struct delivered_record *r)
+/* share: NULL in one that was never in a list. */
+static void record_free(struct delivered *d, struct delivered_record *r)
+    REQUIRES(d->lock)
 {
 	if (!r)
 		return;
+	shares_put(&d->shares, r->share);
 	free(r->want);
 	free(r);
 }
 
-void delivered_free(struct delivered *d) NO_THREAD_ANALYSIS
+static void free_list(struct delivered *d, struct record_list *list)
+    REQUIRES(d->lock)
 {
 	struct delivered_record *r;
 
+	while ((r = TAILQ_FIRST(list))) {
+		TAILQ_REMOVE(list, r, age);
+		record_free(d, r);
+	}
+}
+
+void delivered_free(struct delivered *d) NO_THREAD_ANALYSIS
+{
 	if (!d)
 		return;
-	while ((r = TAILQ_FIRST(&d->shown))) {
-		TAILQ_REMOVE(&d->shown, r, age);
-		record_free(r);
-	}
-	while ((r = TAILQ_FIRST(&d->held))) {
-		TAILQ_REMOVE(&d->held, r, age);
-		record_free(r);
-	}
+	free_list(d, &d->shown);
+	free_list(d, &d->held);
 	cond_fini(&d->idle);
 	mutex_fini(&d->lock);
 	free(d);
@@ -185,6 +198,7 @@ static void insert_locked(struct delivered *d, struct delivered_record *r)
 	} else {
 		TAILQ_INSERT_TAIL(&d->shown, r, age);
 		d->n_shown++;
+		r->share->n++;
 	}
 }
 
@@ -199,6 +213,7 @@ static void remove_locked(struct delivered *d, struct delivered_record *r)
 	} else {
 		TAILQ_REMOVE(&d->shown, r, age);
 		d->n_shown--;
+		r->share->n--;
 	}
 }
 
@@ -206,24 +221,53 @@ static void forget_locked(struct delivered *d, struct delivered_record *r)
     REQUIRES(d->lock)
 {
 	remove_locked(d, r);
-	r->forgotten = true;
-	if (!r->busy)
-		record_free(r);
+	r->forgotten = r->busy;
+	if (r->busy)
+		TAILQ_INSERT_TAIL(&d->forgotten, r, age);
+	else
+		record_free(d, r);
 }
 
-/* Room for so many more: the oldest that nobody works on have to go. */
+/* It was forgotten, and is no longer busy. */
+static void free_forgotten_locked(
+    struct delivered *d, struct delivered_record *r) REQUIRES(d->lock)
+{
+	TAILQ_REMOVE(&d->forgotten, r, age);
+	record_free(d, r);
+}
+
+/*
+ * The oldest one that nobody works on, of the sender that has the most: who
+ * sends many files makes gtfs forget none but his own. NULL: all are busy.
+ */
+static struct delivered_record *find_oldest_locked(struct delivered *d)
+    REQUIRES(d->lock)
+{
+	const struct share *most = shares_most(&d->shares);
+	struct delivered_record *r, *other = NULL;
+
+	TAILQ_FOREACH(r, &d->shown, age) {
+		if (!r->busy && r->share == most)
+			return r;
+		if (!r->busy && !other)
+			other = r;
+	}
+	return other;
+}
+
+/* Room for so many more. */
 static int make_room_locked(struct delivered *d, unsigned more)
     REQUIRES(d->lock)
 {
-	struct delivered_record *r, *next;
+	struct delivered_record *r;
 
-	for (r = TAILQ_FIRST(&d->shown); r && d->n_shown + more > d->max;
-	     r = next) {
-		next = TAILQ_NEXT(r, age);
-		if (!r->busy)
-			forget_locked(d, r);
+	while (d->n_shown + more > d->max) {
+		r = find_oldest_locked(d);
+		if (!r)
+			return -ENOBUFS;
+		forget_locked(d, r);
 	}
-	return d->n_shown + more <= d->max ? 0 : -ENOBUFS;
+	return 0;
 }
 
 static int may_hold_locked(struct delivered *d,
@@ -300,8 +344,11 @@ int delivered_add(struct delivered *d, struct delivered_file *file)
 	r->busy = true;
 	fill(r, file, all);
 	mutex_lock(&d->lock);
+	r->share = shares_get(&d->shares, file->sender);
 	old = find_locked(d, file->sender, file->id);
-	if (old && old->held)
+	if (!r->share)
+		result = -ENOMEM;
+	else if (old && old->held)
 		result = -EEXIST;
 	else if (file->held)
 		result = may_hold_locked(d, file->sender);
@@ -316,8 +363,8 @@ int delivered_add(struct delivered *d, struct delivered_file *file)
 		file->record = r;
 		r = NULL;
 	}
+	record_free(d, r);
 	mutex_unlock(&d->lock);
-	record_free(r);
 	return result;
 }
 
@@ -374,7 +421,7 @@ void delivered_end(struct delivered *d, const struct delivered_file *file,
 	assert(r->busy);
 	r->busy = false;
 	if (r->forgotten) {
-		record_free(r);
+		free_forgotten_locked(d, r);
 		free(all);
 	} else if (now && !all) {
 		forget_locked(d, r); /* what it was it is no longer */
@@ -399,7 +446,7 @@ void delivered_drop(struct delivered *d, const struct delivered_file *file)
 	assert(r->busy);
 	r->busy = false;
 	if (r->forgotten)
-		record_free(r);
+		free_forgotten_locked(d, r);
 	else
 		forget_locked(d, r);
 	cond_broadcast(&d->idle);
@@ -420,19 +467,25 @@ int delivered_peek(struct delivered *d,
 	return r ? 0 : -ENOENT;
 }
 
-bool delivered_knows(struct delivered *d, const struct stamp *now)
+/* Busy: its sender is just changing it, or showing it. */
+static bool has_locked(const struct record_list *list, const struct stamp *now)
 {
 	const struct delivered_record *r;
-	bool found = false;
+
+	TAILQ_FOREACH(r, list, age)
+		if (!r->foreign && stamp_same(&r->stamp, now) &&
+		    (r->busy || stamp_untouched(&r->stamp, now)))
+			return true;
+	return false;
+}
+
+bool delivered_knows(struct delivered *d, const struct stamp *now)
+{
+	bool found;
 
 	mutex_lock(&d->lock);
-	TAILQ_FOREACH(r, &d->shown, age) {
-		/* Busy: its sender is just changing it, or showing it. */
-		found = !r->foreign && stamp_same(&r->stamp, now) &&
-			(r->busy || stamp_untouched(&r->stamp, now));
-		if (found)
-			break;
-	}
+	found = has_locked(&d->shown, now) || has_locked(&d->held, now) ||
+		has_locked(&d->forgotten, now);
 	mutex_unlock(&d->lock);
 	return found;
 }

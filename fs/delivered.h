@@ -1,8 +1,9 @@
 /*
  * The files that arrived: where each is, and what it was when gtfs last changed
  * it, under (sender, id), and under the (sender, place, name) that was wanted
- * for it. In memory only. Of those that are shown the newest are remembered;
- * those that are held are all remembered, and bounded instead.
+ * for it. In memory only. Of those that are shown the newest are remembered,
+ * and of the sender with the most the oldest forgotten; those that are held are
+ * all remembered, and bounded instead.
  *
  * Any thread; nothing here touches the disk. A file that somebody works on is
  * busy: other callers for it wait. Who waits has nothing busy itself, but for a
@@ -88,7 +89,7 @@ int delivered_peek(struct delivered *d,
 
 /*
  * Is that a file that was delivered, and that nobody has touched since? One
- * that is just being delivered counts.
+ * that is just being delivered, shown, or withdrawn counts.
  */
 bool delivered_knows(struct delivered *d, const struct stamp *now);
 

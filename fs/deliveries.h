@@ -34,7 +34,15 @@ int deliveries_rename(struct inbox *in,
     const uint8_t sender[IDENTITY_KEY_BYTES], const struct wire_rename *m);
 int deliveries_show(struct inbox *in, const uint8_t sender[IDENTITY_KEY_BYTES],
     const uint8_t id[WIRE_ID_BYTES]);
+/* What is on its way in under this id is withdrawn as well. */
 int deliveries_withdraw(struct inbox *in,
     const uint8_t sender[IDENTITY_KEY_BYTES], const uint8_t id[WIRE_ID_BYTES]);
+
+/*
+ * A directory of this sender was renamed: what is held for it, or for one below
+ * it, is shown there at the next start.
+ */
+void deliveries_moved(
+    struct inbox *in, const uint8_t sender[IDENTITY_KEY_BYTES]);
 
 #endif

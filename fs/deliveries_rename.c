@@ -5,7 +5,8 @@
  *
  * At every instant, whatever happens then, the file is in the inbox or will be
  * shown: the record of a held file is there before the file is, and goes after
- * the name in the inbox is durable.
+ * the name in the inbox is durable. A held one that is replaced goes in between
+ * the two, so that a record that outlives a death says that it has to.
  */
 #include "deliveries.h"
 
@@ -16,13 +17,18 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "again.h"
 #include "delivered.h"
 #include "folders.h"
 #include "held.h"
+#include "held_watch.h"
 #include "inbox_internal.h"
+#include "log.h"
 #include "place.h"
 #include "provenance.h"
+#include "publish.h"
 #include "reach.h"
+#include "usage.h"
 
 /* Where a file is to go. */
 struct goal {
@@ -74,7 +80,13 @@ static void update_provenance(struct renaming *r)
 	close(fd);
 }
 
-static int write_record(struct renaming *r, const char *name)
+static bool is_over_held(const struct renaming *r)
+{
+	return r->claim.record && r->claim.held;
+}
+
+/* What the goal says. over: and what is held there goes. */
+static int write_record(struct renaming *r, const char *name, bool over)
 {
 	struct delivered_file file = r->file;
 	struct held_record record;
@@ -82,15 +94,39 @@ static int write_record(struct renaming *r, const char *name)
 	memcpy(file.parent, r->goal.parent, sizeof(file.parent));
 	snprintf(file.want, sizeof(file.want), "%s", r->goal.want);
 	held_record_of(&file, r->goal.path, &record);
-	if (r->claim.record && r->claim.held)
+	if (over && is_over_held(r))
 		memcpy(record.over[0], r->claim.name, SPOOL_NAME_BYTES);
 	return held_write(&r->in->spool, name, &record);
 }
 
+/*
+ * The same for a file that is held: 0, or its record is what it was. *ret: that
+ * one, where it can be read; else one for the top.
+ */
+static int rewrite_record(struct renaming *r, struct held_record *ret)
+{
+	const struct spool *sp = &r->in->spool;
+	int result;
+
+	if (held_read(sp, r->file.name, ret))
+		held_record_of(&r->file, "", ret);
+	result = write_record(r, r->file.name, true);
+	if (result)
+		(void)held_write(sp, r->file.name, ret);
+	return result;
+}
+
+/* What this sender has there is about to go: it counts no more. */
+static void count_gone(const struct renaming *r, int dir, const char *name)
+{
+	usage_forget(r->in->usage, r->file.sender, usage_bytes_at(dir, name));
+}
+
 static void drop_held_claim(struct renaming *r)
 {
-	if (!r->claim.record || !r->claim.held)
+	if (!is_over_held(r))
 		return;
+	count_gone(r, r->in->spool.fd, r->claim.name);
 	held_drop(&r->in->spool, r->claim.name);
 	forget_claim(r);
 }
@@ -123,17 +159,45 @@ static int sync_both(const struct renaming *r)
 	return !r->file.held && fsync(r->from) ? -errno : 0;
 }
 
-static int show(struct renaming *r)
+/* Is it where it was before place_take? Moved to and fro: that is no touch. */
+static bool is_back(struct renaming *r, const struct place *p)
+{
+	struct stamp now;
+
+	if (stamp_at(p->from, p->from_name, &now) ||
+	    !stamp_moved(&r->file.stamp, &now))
+		return false;
+	r->file.stamp = now;
+	return true;
+}
+
+/* The file has the name that p gave it. */
+static void become(struct renaming *r, const struct place *p)
+{
+	leave_name(r);
+	drop_held_claim(r);
+	r->shown = r->file.held;
+	r->file.held = false;
+	r->file.foreign = p->how == PLACE_TWIN;
+	r->file.stamp = p->now;
+	memcpy(r->file.name, p->name, sizeof(p->name));
+	arrive(r);
+}
+
+static int take_name(struct renaming *r)
 {
 	const struct delivered_file *claim = &r->claim;
+	const struct delivered_file was = r->file;
 	struct place p = {
 		.in = r->in,
-		.from = r->file.held ? r->in->spool.fd : r->from,
-		.from_name = r->file.name,
-		.stamp = r->file.stamp,
+		.from = was.held ? r->in->spool.fd : r->from,
+		.from_name = was.name,
+		.stamp = was.stamp,
 		.dir = r->goal.dir,
 		.top = !*r->goal.path,
-		.sender = r->file.sender,
+		.unasked = r->known != NULL,
+		.promised = true,
+		.sender = was.sender,
 		.want = r->goal.want,
 		.over = claim->record && !claim->held && !claim->foreign ? claim
 									 : NULL,
@@ -144,27 +208,38 @@ static int show(struct renaming *r)
 		return result == -ENOENT ? -ESTALE : result;
 	result = sync_both(r);
 	if (result) {
-		struct stamp now;
-
 		place_undo(&p, &r->claim);
-		/* Moved to and fro: that is no touch. */
-		if (!stamp_at(p.from, p.from_name, &now) &&
-		    stamp_moved(&r->file.stamp, &now))
-			r->file.stamp = now;
+		/* Else it is seen, and has its record if that does not last. */
+		if (!is_back(r, &p))
+			become(r, &p);
 		return result;
 	}
-	if (r->file.held)
-		(void)held_forget(&r->in->spool, r->file.name);
-	leave_name(r);
-	drop_held_claim(r);
+	become(r, &p);
+	if (was.held)
+		(void)held_forget(&r->in->spool, was.name);
+	if (p.how != PLACE_FREE)
+		count_gone(r, p.from, p.from_name);
 	place_settle(&p);
-	r->shown = r->file.held;
-	r->file.held = false;
-	r->file.foreign = p.how == PLACE_TWIN;
-	r->file.stamp = p.now;
-	memcpy(r->file.name, p.name, sizeof(p.name));
-	arrive(r);
 	return 0;
+}
+
+static int show(struct renaming *r)
+{
+	bool noted = r->file.held && is_over_held(r);
+	char name[SPOOL_NAME_BYTES];
+	struct held_record before;
+	int result;
+
+	if (!noted)
+		return take_name(r);
+	result = rewrite_record(r, &before);
+	if (result)
+		return result;
+	memcpy(name, r->file.name, sizeof(name));
+	result = take_name(r);
+	if (r->file.held)
+		(void)held_write(&r->in->spool, name, &before);
+	return result;
 }
 
 /* --- to one that is not ------------------------------------------------------
@@ -173,7 +248,8 @@ static int show(struct renaming *r)
 /* A held one gets another name to be held under. */
 static int hold_on(struct renaming *r)
 {
-	int result = write_record(r, r->file.name);
+	struct held_record before;
+	int result = rewrite_record(r, &before);
 
 	if (result)
 		return result;
@@ -182,16 +258,68 @@ static int hold_on(struct renaming *r)
 	return 0;
 }
 
-/* A visible one is taken out of the inbox. */
+/*
+ * It could not be taken out of the inbox, or from there to where it should be:
+ * back to where it was, or beside what stands there now. was: what it was. Its
+ * record stays as long as the spool may still have it after a loss of power.
+ */
+static void put_back(struct renaming *r, const struct delivered_file *was)
+{
+	struct inbox *in = r->in;
+	struct delivered_file is = r->file;
+	char got[WIRE_NAME_MAX + 1];
+	int result = reach_check(in->spool.fd, &is);
+
+	if (!result)
+		result = publish_file(
+		    in->spool.fd, is.name, r->from, false, was->name, got);
+	r->file = *was;
+	if (result) {
+		log_warning("a file that was renamed is not seen for now: %s",
+		    strerror(-result));
+		r->file.held = true;
+		r->file.stamp = is.stamp;
+		memcpy(r->file.name, is.name, sizeof(is.name));
+		held_watch_soon(in->watch, is.sender, is.id);
+		return;
+	}
+	memcpy(r->file.name, got, sizeof(got));
+	if (stamp_at(r->from, got, &r->file.stamp) ||
+	    !stamp_moved(&is.stamp, &r->file.stamp))
+		r->file.stamp = is.stamp;
+	if (!fsync(r->from) && !fsync(in->spool.fd))
+		(void)held_forget(&in->spool, is.name);
+}
+
+/* Records are believed, also where the inbox is not durable. */
+static int sync_content(struct renaming *r)
+{
+	int fd, result;
+
+	if (r->in->config.durable)
+		return 0;
+	result = reach_open(r->in, &r->file, &fd);
+	if (result)
+		return result;
+	result = fsync(fd) ? -errno : 0;
+	close(fd);
+	return result;
+}
+
+/* A visible one is taken out of the inbox; after a failure it is there. */
 static int hold_back(struct renaming *r)
 {
+	struct delivered_file was = r->file;
 	struct inbox *in = r->in;
 	char name[SPOOL_NAME_BYTES];
 	int result;
 
-	result = spool_name(r->file.sender, r->file.id, name);
+	result = sync_content(r);
 	if (!result)
-		result = write_record(r, name);
+		result = spool_name(r->file.sender, r->file.id, name);
+	if (result)
+		return result;
+	result = write_record(r, name, false);
 	if (!result)
 		result =
 		    place_out(in, r->from, r->file.name, &r->file.stamp, name);
@@ -199,15 +327,19 @@ static int hold_back(struct renaming *r)
 		(void)held_forget(&in->spool, name);
 		return result;
 	}
-	/* It is ours whatever fails now, and shown under this name. */
 	(void)stamp_at(in->spool.fd, name, &r->file.stamp);
-	if (in->config.durable && (fsync(in->spool.fd) || fsync(r->from)))
-		result = -errno;
 	r->file.held = true;
 	memcpy(r->file.name, name, sizeof(name));
-	drop_held_claim(r);
 	arrive(r);
-	return result;
+	if (fsync(in->spool.fd) || (in->config.durable && fsync(r->from))) {
+		result = -errno;
+		put_back(r, &was);
+		return result;
+	}
+	if (is_over_held(r))
+		(void)write_record(r, name, true);
+	drop_held_claim(r);
+	return 0;
 }
 
 /* --- both --------------------------------------------------------------------
@@ -220,10 +352,14 @@ static int hold_back(struct renaming *r)
  */
 static int show_over(struct renaming *r)
 {
+	struct delivered_file was = r->file;
 	int result = hold_back(r);
 
-	if (!result)
-		result = show(r);
+	if (result)
+		return result;
+	result = show(r);
+	if (r->file.held)
+		put_back(r, &was);
 	r->shown = false; /* it was before */
 	return result;
 }
@@ -249,6 +385,16 @@ static void tell_arrival(const struct renaming *r)
 	    in->config.ctx, path, r->file.peer, r->file.stamp.size);
 }
 
+/* Done before; but the answer then may have been that it is not durable. */
+static int sync_again(const struct renaming *r)
+{
+	const struct inbox *in = r->in;
+
+	if (r->file.held)
+		return fsync(in->spool.fd) ? -errno : 0;
+	return in->config.durable && fsync(r->goal.dir) ? -errno : 0;
+}
+
 static int run(struct renaming *r, bool held)
 {
 	const struct goal *g = &r->goal;
@@ -258,7 +404,7 @@ static int run(struct renaming *r, bool held)
 	int result;
 
 	if (same && file->held == held)
-		return 0; /* done before */
+		return sync_again(r);
 	if (file->foreign)
 		return same ? 0 : -ESTALE;
 	result = reach_dir(r->in, file, &r->from, NULL);
@@ -305,8 +451,7 @@ static int rename_to(
 	if (r->claim.record)
 		delivered_end(d, &r->claim, &r->claim);
 	delivered_end(d, &r->file, &r->file);
-	if (!result)
-		tell_arrival(r);
+	tell_arrival(r);
 	return result;
 }
 
@@ -339,6 +484,24 @@ static int open_goal(struct renaming *r,
 	return 0;
 }
 
+/* Nothing is remembered under this id; but the disk may have it. */
+static int rename_again(struct renaming *r,
+    const uint8_t sender[IDENTITY_KEY_BYTES], const struct wire_rename *m)
+{
+	struct again a = { .dir = r->goal.dir,
+		.top = !*r->goal.path,
+		.sender = sender,
+		.id = m->id,
+		.parent = m->parent,
+		.want = m->name };
+	int result = again_find(r->in, &a);
+
+	if (result)
+		return result == AGAIN_DONE ? 0 : result;
+	memcpy(r->file.sender, sender, sizeof(r->file.sender));
+	return rename_to(r, m->id, m->hold);
+}
+
 int deliveries_rename(struct inbox *in,
     const uint8_t sender[IDENTITY_KEY_BYTES], const struct wire_rename *m)
 {
@@ -354,6 +517,8 @@ int deliveries_rename(struct inbox *in,
 		result = open_goal(&r, sender, m->parent, m->name);
 	if (!result) {
 		result = rename_to(&r, m->id, m->hold);
+		if (result == -ENOENT)
+			result = rename_again(&r, sender, m);
 		close(r.goal.dir);
 	}
 	if (still)
@@ -395,5 +560,7 @@ int deliveries_show(struct inbox *in, const uint8_t sender[IDENTITY_KEY_BYTES],
 	} while (result == -EAGAIN);
 	if (still)
 		folders_release(in->folders, sender);
+	if (result && result != -ENOENT)
+		held_watch_soon(in->watch, sender, id);
 	return result;
 }

@@ -33,13 +33,15 @@ unsigned folders_depth(const char *path)
 	return depth;
 }
 
-void folders_tell(struct folders *fo, folders_made *made, void *ctx)
+void folders_tell(
+    struct folders *fo, folders_made *made, folders_gone *gone, void *ctx)
 {
+	fo->gone = gone;
 	fo->made = made;
 	fo->ctx = ctx;
 }
 
-int folders_new(int top, unsigned max, struct folders **ret)
+int folders_new(int top, size_t max, struct folders **ret)
 {
 	struct folders *fo = calloc(1, sizeof(*fo));
 	int r;

@@ -5,11 +5,13 @@
  *
  * A directory that this sender made under the same name in the same place, and
  * that is still there, is not made a second time: it gets another id. All ids
- * of a directory mean the same; it is renamed and withdrawn under any of them.
+ * of a directory mean the same, and it is renamed under any of them; but it is
+ * withdrawn under the newest, which is what its sender calls it now.
  *
- * In memory only; at most max ids. Beyond that the one used longest ago of the
- * sender with the most ids is forgotten (never one that has entries below it),
- * as if the directory had been moved away.
+ * In memory only; each id costs FOLDERS_ID_BYTES and its names. Beyond max
+ * bytes in all the one used longest ago of the sender with the most is
+ * forgotten (never one that has entries below it), as if the directory had been
+ * moved away: what is sent into it is ESTALE until the same id is made again.
  *
  * Any thread. The functions block on the disk, and wait for another thread that
  * is just making or renaming the directory in question or one above it. Those
@@ -20,24 +22,32 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "identity.h"
 #include "wire.h"
 
-#define FOLDERS_MAX 32768
+#define FOLDERS_MAX (4 * 1024 * 1024)
+/* One below the other, the first one in the inbox. */
+#define FOLDERS_DEPTH_MAX 128
+/* With what malloc adds to it, and to its names. */
+#define FOLDERS_ID_BYTES 288
 
 struct folders;
 
 /* top: the inbox's descriptor, borrowed. 0 or -errno. */
-int folders_new(int top, unsigned max, struct folders **ret);
+int folders_new(int top, size_t max, struct folders **ret);
 void folders_free(struct folders *fo);
 
 /*
- * made is called for each directory that was made here (with no lock held), its
- * path below the inbox. Before the table is used.
+ * made is called for each directory that was made here (with no lock held), by
+ * whom, and its path below the inbox; gone for each that was removed, with what
+ * it counted (fs/usage.h). Before the table is used.
  */
-typedef void folders_made(void *ctx, const char *path);
-void folders_tell(struct folders *fo, folders_made *made, void *ctx);
+typedef void folders_made(void *ctx, const uint8_t *sender, const char *path);
+typedef void folders_gone(void *ctx, const uint8_t *sender, uint64_t bytes);
+void folders_tell(
+    struct folders *fo, folders_made *made, folders_gone *gone, void *ctx);
 
 /* The id of the inbox itself? */
 bool folders_is_top(const uint8_t id[WIRE_ID_BYTES]);
@@ -84,10 +94,11 @@ unsigned folders_depth(const char *path);
 /*
  * Makes a directory under m->name or the next free name, with m->mode & 0777
  * and 0700 added; or takes the one that this sender made under that name there
- * before (its mode stays). Where (sender, id) was made before, or is being made
- * by another thread, returns its result. 0, -ESTALE (parent), -ENAMETOOLONG
- * (nested too deep for a path), -EDQUOT (the table is full of directories in
- * use), or -errno: then nothing was made.
+ * before (its mode stays), or that it made with this id when gtfs ran before:
+ * that is read from its attributes, where the disk keeps any. Where (sender,
+ * id) was made before, or is being made by another thread, returns its result.
+ * 0, -ESTALE (parent), -ENAMETOOLONG (nested too deep), -EDQUOT (the table is
+ * full of directories in use), or -errno: then nothing was made.
  */
 int folders_make(struct folders *fo, const uint8_t sender[IDENTITY_KEY_BYTES],
     const struct wire_mkdir *m, bool durable);
@@ -108,7 +119,10 @@ int folders_make(struct folders *fo, const uint8_t sender[IDENTITY_KEY_BYTES],
 int folders_rename(struct folders *fo, const uint8_t sender[IDENTITY_KEY_BYTES],
     const struct wire_rename *m, bool durable);
 
-/* Removes it and forgets all its ids. -ENOTEMPTY: nothing has changed. */
+/*
+ * Removes it and forgets all its ids; under one that is not its newest, nothing
+ * happens (0). -ENOTEMPTY: nothing has changed.
+ */
 int folders_withdraw(struct folders *fo,
     const uint8_t sender[IDENTITY_KEY_BYTES], const uint8_t id[WIRE_ID_BYTES],
     bool durable);

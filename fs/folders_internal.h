@@ -24,7 +24,7 @@ LIST_HEAD(folder_group, folder);
 /* All fields are guarded by the table's lock. */
 struct folder_sender {
 	LIST_ENTRY(folder_sender) entry;
-	unsigned count;   /* of its folders */
+	size_t cost;      /* of its folders */
 	unsigned still;   /* threads that hold them where they are */
 	bool alone;       /* one thread may move them */
 	unsigned waiting; /* threads that want to */
@@ -50,25 +50,37 @@ struct folder {
 	bool forgotten; /* in no list: freed with the last ref */
 	int result;
 	size_t path_len;
-	char *name; /* as it stands there */
-	char *want; /* as it was sent */
+	size_t cost; /* in bytes */
+	char *name;  /* as it stands there; may be the same string as want */
+	char *want;  /* as it was sent */
 	struct stamp stamp;
 	uint8_t id[WIRE_ID_BYTES];
 };
 
 struct folders {
 	int top;
-	unsigned max;
+	size_t max;
 	folders_made *made; /* or NULL */
+	folders_gone *gone; /* or NULL */
 	void *ctx;
 	struct idhash hash;
 	struct mutex lock;
 	struct cond changed; /* some entry is done, or nobody is alone */
-	unsigned count GUARDED_BY(lock);
+	size_t cost GUARDED_BY(lock); /* of all folders */
 	LIST_HEAD(, folder_sender) senders GUARDED_BY(lock);
 	struct folder *buckets[IDHASH_BUCKETS] GUARDED_BY(lock);
 	struct folder_group wanted[IDHASH_BUCKETS] GUARDED_BY(lock);
 };
+
+/* How many directories it is from the inbox (NULL), itself counted. */
+static inline unsigned folders_level(const struct folder *f)
+{
+	unsigned n = 0;
+
+	for (; f; f = f->parent)
+		n++;
+	return n;
+}
 
 /* A directory on the disk: where it is, and what it was there. */
 struct folder_place {
@@ -125,7 +137,12 @@ void folders_touch_locked(struct folders *fo, struct folder *f)
     REQUIRES(fo->lock);
 /* The next one below root, parents first; NULL: f was the last. */
 struct folder *folders_next_below(struct folder *f, const struct folder *root);
-/* f has a new parent, and name and want, which become its own. */
+/* f has this name (taken) there. Others may be forgotten for it. */
+void folders_name_locked(struct folders *fo, struct folder *f, char *name)
+    REQUIRES(fo->lock);
+/*
+ * f has a new parent, and name and want (both taken). Others may be forgotten.
+ */
 void folders_place_locked(struct folders *fo, struct folder *f,
     struct folder *parent, char *name, char *want) REQUIRES(fo->lock);
 /* Nobody means f any more who asks for its name again. */

@@ -14,25 +14,49 @@
 
 #include "beneath.h"
 #include "folders_internal.h"
+#include "provenance.h"
 #include "publish.h"
 
 struct making {
+	const uint8_t *sender;
 	const struct wire_mkdir *m;
 	bool durable;
 	bool begun;                 /* the entry is ours */
 	struct folder_place above;  /* where it is to be */
 	struct folder *earlier;     /* with a ref; made under that name; NULL */
 	struct folder_place before; /* where that is */
+	int dir;                    /* above, open, while it is made */
 	/* The results: */
 	bool again; /* it is the earlier one */
+	bool found; /* gtfs made it with this id when it ran before */
 	bool moved; /* the earlier one is no longer there */
 	char *name;
 	struct stamp stamp;
 };
 
+/* What is told apart by its attributes, as the table lives in memory only. */
+static bool is_from_before(const struct making *mk, const char *name)
+{
+	int fd =
+	    beneath_open(mk->dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	bool is;
+
+	if (fd < 0)
+		return false;
+	is = provenance_is(fd, mk->sender, mk->m->id);
+	close(fd);
+	return is;
+}
+
 static int take_directory(void *arg, const char *name)
 {
-	return mkdirat(*(const int *)arg, name, 0700) ? -errno : 0;
+	struct making *mk = arg;
+	int r = mkdirat(mk->dir, name, 0700) ? -errno : 0;
+
+	if (r != -EEXIST || !is_from_before(mk, name))
+		return r;
+	mk->found = true;
+	return 0;
 }
 
 /* 0, -ENOTEMPTY, or -errno. */
@@ -59,56 +83,66 @@ static int check_empty(int dir)
 }
 
 /*
- * Mode and durability of the directory that was just made at name. The mode is
- * set on the descriptor because of the umask. One with something in it is not
- * what was made: somebody has put theirs in its place.
+ * The mode is set on the descriptor because of the umask. A new directory with
+ * something in it is not what was made: somebody has put theirs in its place.
  */
-static int finish_directory(
-    int dir, const char *name, mode_t mode, bool durable, struct stamp *ret)
+static int dress(const struct making *mk, int fd)
+{
+	int r = check_empty(fd);
+
+	if (r)
+		return r == -ENOTEMPTY ? -ESTALE : r;
+	if (fchmod(fd, (mode_t)(mk->m->mode & 0777) | 0700))
+		return -errno;
+	provenance_set(fd, mk->sender, mk->m->id, mk->m->name);
+	return 0;
+}
+
+/* Mode, attributes and durability of the directory that was just made at name;
+ * one that was found has the first two. */
+static int finish_directory(struct making *mk, const char *name)
 {
 	int fd, r;
 
-	fd = beneath_open(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	fd =
+	    beneath_open(mk->dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 	if (fd == -ENOENT || fd == -ELOOP || fd == -ENOTDIR || fd == -EXDEV)
 		return -ESTALE;
 	if (fd < 0)
 		return fd;
-	r = check_empty(fd);
-	if (!r && fchmod(fd, (mode & 0777) | 0700))
-		r = -errno;
-	if (!r && durable && (fsync(fd) || fsync(dir)))
+	r = mk->found ? 0 : dress(mk, fd);
+	if (!r && mk->durable && (fsync(fd) || fsync(mk->dir)))
 		r = -errno;
 	if (!r)
-		r = stamp_of(fd, ret);
+		r = stamp_of(fd, &mk->stamp);
 	close(fd);
-	return r == -ENOTEMPTY ? -ESTALE : r;
+	return r;
 }
 
 static int make_directory(struct folders *fo, struct making *mk)
 {
 	char name[WIRE_NAME_MAX + 1];
-	int dir, r;
+	int r;
 
-	r = folders_open_place(fo, &mk->above, &dir);
+	r = folders_open_place(fo, &mk->above, &mk->dir);
 	if (r)
 		return r;
 	r = publish_choose(mk->m->name, PUBLISH_DIRECTORY, !*mk->above.path,
-	    take_directory, &dir, name);
+	    take_directory, mk, name);
 	if (r == -ENOENT)
 		r = -ESTALE; /* dir was removed */
 	if (r)
 		goto close_dir;
-	r = finish_directory(
-	    dir, name, (mode_t)mk->m->mode, mk->durable, &mk->stamp);
+	r = finish_directory(mk, name);
 	if (!r) {
 		mk->name = strdup(name);
 		r = mk->name ? 0 : -ENOMEM;
 	}
 	/* It is empty, or somebody has begun to use it: then it stays. */
-	if (r)
-		(void)unlinkat(dir, name, AT_REMOVEDIR);
+	if (r && !mk->found)
+		(void)unlinkat(mk->dir, name, AT_REMOVEDIR);
 close_dir:
-	close(dir);
+	close(mk->dir);
 	return r;
 }
 
@@ -119,6 +153,8 @@ static int make_on_disk(struct folders *fo, struct making *mk)
 	if (mk->earlier) {
 		r = folders_open_place(fo, &mk->before, &fd);
 		if (!r) {
+			/* It is found again under the id in use now. */
+			provenance_set(fd, mk->sender, mk->m->id, mk->m->name);
 			close(fd);
 			mk->again = true;
 			return 0;
@@ -177,9 +213,10 @@ static int begin_locked(struct folders *fo, struct folder_sender *s,
 	if (*ret)
 		goto unref_parent;
 	r = -ENAMETOOLONG;
-	if ((parent ? parent->path_len + 1 : 0) + WIRE_NAME_MAX + 1 +
-		WIRE_NAME_MAX >=
-	    PATH_MAX)
+	if (folders_level(parent) >= FOLDERS_DEPTH_MAX ||
+	    (parent ? parent->path_len + 1 : 0) + WIRE_NAME_MAX + 1 +
+		    WIRE_NAME_MAX >=
+		PATH_MAX)
 		goto unref_parent;
 	earlier = folders_wanted_locked(fo, s, parent, mk->m->name);
 	if (earlier)
@@ -225,7 +262,7 @@ static void finish_locked(struct folders *fo, struct folder *f,
 		folders_touch_locked(fo, f);
 	} else {
 		f->stamp = mk->stamp;
-		f->name = mk->name;
+		folders_name_locked(fo, f, mk->name);
 		f->path_len =
 		    (f->parent ? f->parent->path_len + 1 : 0) + strlen(f->name);
 	}
@@ -237,7 +274,7 @@ static void finish_locked(struct folders *fo, struct folder *f,
 int folders_make(struct folders *fo, const uint8_t sender[IDENTITY_KEY_BYTES],
     const struct wire_mkdir *m, bool durable)
 {
-	struct making mk = { .m = m, .durable = durable };
+	struct making mk = { .sender = sender, .m = m, .durable = durable };
 	struct folder_place place;
 	struct folder_sender *s;
 	struct folder *f;
@@ -270,7 +307,7 @@ int folders_make(struct folders *fo, const uint8_t sender[IDENTITY_KEY_BYTES],
 
 	mutex_lock(&fo->lock);
 	finish_locked(fo, f, &mk, r);
-	made = !r && !mk.again && fo->made;
+	made = !r && !mk.again && !mk.found && fo->made;
 	if (made)
 		folders_where_locked(fo, f, &place);
 unref:
@@ -279,6 +316,6 @@ end_still:
 	folders_end_still_locked(fo, s);
 	mutex_unlock(&fo->lock);
 	if (made)
-		fo->made(fo->ctx, place.path);
+		fo->made(fo->ctx, sender, place.path);
 	return r;
 }

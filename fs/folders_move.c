@@ -18,11 +18,15 @@
 #include "folders_internal.h"
 #include "linkwalk.h"
 #include "publish.h"
+#include "usage.h"
 
 /* What " (10000)" adds to a name. */
 #define NUMBER_MAX 8
 
+/* A rename, or a withdrawal, which needs little of it. */
 struct moving {
+	const uint8_t *id;     /* of a withdrawal, as asked for */
+	const uint8_t *parent; /* as asked for */
 	const char *want;
 	bool durable;
 	struct folder_place above; /* where it is in */
@@ -33,7 +37,9 @@ struct moving {
 	unsigned was, is;          /* the depth of what is directly in it */
 	int from_fd, to_fd;
 	/* The results: */
-	bool replaced; /* over is gone */
+	bool replaced;       /* over is gone */
+	bool removed;        /* it is gone itself */
+	uint64_t gone_bytes; /* what counts no more, if one of the two is so */
 	char got[WIRE_NAME_MAX + 1];
 };
 
@@ -87,6 +93,7 @@ static int replace_empty(struct moving *mv)
 	r = stamp_at(mv->to_fd, mv->over->name, &now);
 	if (r || !stamp_same(&mv->over->stamp, &now))
 		return r == -ENOENT ? 1 : r ? r : 1;
+	mv->gone_bytes = usage_bytes_at(mv->to_fd, mv->over->name);
 	/* Replaces a directory only if it is empty (rename(2)), so that the
 	 * worst that a race can cost is an empty one. */
 	if (renameat(mv->from_fd, mv->name, mv->to_fd, mv->over->name))
@@ -186,19 +193,30 @@ close_from:
 	return r;
 }
 
-/* Has everything below f room for its path, and one more name, in to? */
+/*
+ * Has everything below f room for its path, and one more name, in to? And is it
+ * not too deep there?
+ */
 static bool paths_fit_locked(struct folders *fo, struct folder *f,
     const struct folder *to, const char *want) REQUIRES(fo->lock)
 {
 	size_t len = strlen(want) + NUMBER_MAX, longest = 0;
+	unsigned deepest = 0;
 	struct folder *below;
 
 	(void)fo;
 	for (below = f; below; below = folders_next_below(below, f))
-		if (!below->alias && below->path_len > longest)
-			longest = below->path_len;
+		if (!below->alias) {
+			if (below->path_len > longest)
+				longest = below->path_len;
+			if (folders_level(below) > deepest)
+				deepest = folders_level(below);
+		}
 	if (len > WIRE_NAME_MAX)
 		len = WIRE_NAME_MAX;
+	if (folders_level(to) + 1 + deepest - folders_level(f) >
+	    FOLDERS_DEPTH_MAX)
+		return false;
 	return (to ? to->path_len + 1 : 0) + len + (longest - f->path_len) + 1 +
 		   WIRE_NAME_MAX <
 	       PATH_MAX;
@@ -245,7 +263,7 @@ static int move_locked(struct folders *fo, struct folder *f, struct folder *to,
     struct moving *mv) REQUIRES(fo->lock)
 {
 	struct folder *over;
-	char *name, *want;
+	char *name, *fit, *want;
 	int r;
 
 	r = plan_locked(fo, f, to, mv);
@@ -275,93 +293,127 @@ static int move_locked(struct folders *fo, struct folder *f, struct folder *to,
 		return r;
 	}
 	memcpy(name, mv->got, strlen(mv->got) + 1);
+	fit = realloc(name, strlen(name) + 1);
+	if (fit)
+		name = fit;
 	folders_place_locked(fo, f, to, name, want);
 	return 0;
+}
+
+/*
+ * Changes the directory with this id, alone: with the lock, which how may
+ * give up meanwhile. Its result, or -ENOENT.
+ */
+static int change(struct folders *fo, const uint8_t sender[IDENTITY_KEY_BYTES],
+    const uint8_t id[WIRE_ID_BYTES],
+    int (*how)(struct folders *fo, struct folder *f, struct moving *mv),
+    struct moving *mv)
+{
+	struct folder_sender *s;
+	struct folder *f;
+	int r = -ENOENT;
+
+	mutex_lock(&fo->lock);
+	s = folders_sender_locked(fo, sender);
+	if (s) {
+		folders_alone_locked(fo, s);
+		f = folders_resolve(folders_find_locked(fo, s, id));
+		assert(!f || f->done);
+		if (f)
+			r = how(fo, f, mv);
+		folders_end_alone_locked(fo, s);
+	}
+	mutex_unlock(&fo->lock);
+	if ((mv->replaced || mv->removed) && fo->gone)
+		fo->gone(fo->ctx, sender, mv->gone_bytes);
+	return r;
+}
+
+static int rename_locked(
+    struct folders *fo, struct folder *f, struct moving *mv) REQUIRES(fo->lock)
+{
+	struct folder *to =
+	    folders_resolve(folders_find_locked(fo, f->sender, mv->parent));
+
+	if (!to && !folders_is_top(mv->parent))
+		return -ESTALE;
+	if (f->parent == to && !strcmp(f->want, mv->want))
+		return 0; /* done before */
+	return move_locked(fo, f, to, mv);
 }
 
 int folders_rename(struct folders *fo, const uint8_t sender[IDENTITY_KEY_BYTES],
     const struct wire_rename *m, bool durable)
 {
-	struct moving mv = { .want = m->name, .durable = durable };
-	struct folder *f, *to;
-	struct folder_sender *s;
-	int r = -ENOENT;
+	struct moving mv = {
+		.parent = m->parent, .want = m->name, .durable = durable
+	};
 
-	mutex_lock(&fo->lock);
-	s = folders_sender_locked(fo, sender);
-	if (!s)
-		goto unlock;
-	folders_alone_locked(fo, s);
-	f = folders_resolve(folders_find_locked(fo, s, m->id));
-	if (!f)
-		goto end_alone;
-	assert(f->done);
-	to = folders_resolve(folders_find_locked(fo, s, m->parent));
-	if (!to && !folders_is_top(m->parent))
-		r = -ESTALE;
-	else if (f->parent == to && !strcmp(f->want, m->name))
-		r = 0; /* done before */
-	else
-		r = move_locked(fo, f, to, &mv);
-end_alone:
-	folders_end_alone_locked(fo, s);
-unlock:
-	mutex_unlock(&fo->lock);
-	return r;
+	return change(fo, sender, m->id, rename_locked, &mv);
 }
 
-static int remove_on_disk(struct folders *fo, const struct folder_place *above,
-    const struct folder *f, bool durable, bool *ret_gone)
+static int remove_on_disk(
+    struct folders *fo, const struct folder *f, struct moving *mv)
 {
 	struct stamp now;
 	int dir, r;
 
-	r = folders_open_place(fo, above, &dir);
+	r = folders_open_place(fo, &mv->above, &dir);
 	if (r)
 		return r;
 	r = stamp_at(dir, f->name, &now);
 	if (!r && !stamp_same(&f->stamp, &now))
 		r = -ESTALE;
+	mv->gone_bytes = usage_bytes_at(dir, f->name);
 	/* rmdir(2) removes only what is empty, as rename(2) above. */
 	if (!r && unlinkat(dir, f->name, AT_REMOVEDIR))
 		r = errno == EEXIST    ? -ENOTEMPTY
 		    : errno == ENOTDIR ? -ESTALE
 				       : -errno;
-	*ret_gone = !r;
-	if (!r && durable && fsync(dir))
+	mv->removed = !r;
+	if (!r && mv->durable && fsync(dir))
 		r = -errno;
 	close(dir);
 	return r == -ENOENT ? -ESTALE : r;
+}
+
+/* The entry with the id that f has got last. */
+static const struct folder *newest_locked(
+    struct folders *fo, const struct folder *f) REQUIRES(fo->lock)
+{
+	const struct folder *below;
+
+	(void)fo;
+	LIST_FOREACH(below, &f->children, sibling)
+		if (below->alias)
+			return below;
+	return f;
+}
+
+static int withdraw_locked(
+    struct folders *fo, struct folder *f, struct moving *mv) REQUIRES(fo->lock)
+{
+	int r;
+
+	/* Made again meanwhile, it is in use again. */
+	if (memcmp(newest_locked(fo, f)->id, mv->id, WIRE_ID_BYTES) != 0)
+		return 0;
+	folders_where_locked(fo, f->parent, &mv->above);
+	f->refs++;
+	mutex_unlock(&fo->lock);
+	r = remove_on_disk(fo, f, mv);
+	mutex_lock(&fo->lock);
+	f->refs--;
+	if (mv->removed)
+		forget_tree_locked(fo, f);
+	return r;
 }
 
 int folders_withdraw(struct folders *fo,
     const uint8_t sender[IDENTITY_KEY_BYTES], const uint8_t id[WIRE_ID_BYTES],
     bool durable)
 {
-	struct folder_place above;
-	struct folder_sender *s;
-	struct folder *f;
-	bool gone = false;
-	int r = -ENOENT;
+	struct moving mv = { .id = id, .durable = durable };
 
-	mutex_lock(&fo->lock);
-	s = folders_sender_locked(fo, sender);
-	if (!s)
-		goto unlock;
-	folders_alone_locked(fo, s);
-	f = folders_resolve(folders_find_locked(fo, s, id));
-	if (f) {
-		folders_where_locked(fo, f->parent, &above);
-		f->refs++;
-		mutex_unlock(&fo->lock);
-		r = remove_on_disk(fo, &above, f, durable, &gone);
-		mutex_lock(&fo->lock);
-		f->refs--;
-		if (gone)
-			forget_tree_locked(fo, f);
-	}
-	folders_end_alone_locked(fo, s);
-unlock:
-	mutex_unlock(&fo->lock);
-	return r;
+	return change(fo, sender, id, withdraw_locked, &mv);
 }

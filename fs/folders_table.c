@@ -12,6 +12,10 @@
 
 #define YIELD_MS 100
 
+/* What malloc(3) adds to it, and to its two names. */
+static_assert(FOLDERS_ID_BYTES >= sizeof(struct folder) + 16 + 2 * 24,
+    "an id costs more than it is charged");
+
 struct folder_sender *folders_sender_locked(
     struct folders *fo, const uint8_t key[IDENTITY_KEY_BYTES])
 {
@@ -41,7 +45,7 @@ struct folder_sender *folders_new_sender_locked(
 
 static void drop_sender_locked(struct folder_sender *s)
 {
-	if (s->count || s->pins)
+	if (!TAILQ_EMPTY(&s->used) || s->pins)
 		return;
 	LIST_REMOVE(s, entry);
 	free(s);
@@ -153,9 +157,24 @@ void folders_unwant_locked(struct folders *fo, struct folder *f)
 
 static void folder_free(struct folder *f)
 {
-	free(f->name);
+	if (f->name != f->want)
+		free(f->name);
 	free(f->want);
 	free(f);
+}
+
+static size_t cost_of(const char *name, const char *want)
+{
+	return FOLDERS_ID_BYTES + strlen(want) +
+	       (name && name != want ? strlen(name) : 0);
+}
+
+static void charge_locked(struct folders *fo, struct folder *f, size_t cost)
+    REQUIRES(fo->lock)
+{
+	fo->cost += cost - f->cost;
+	f->sender->cost += cost - f->cost;
+	f->cost = cost;
 }
 
 void folders_unref_locked(struct folders *fo, struct folder *f)
@@ -178,8 +197,7 @@ void folders_forget_locked(struct folders *fo, struct folder *f)
 	if (f->parent)
 		LIST_REMOVE(f, sibling);
 	TAILQ_REMOVE(&s->used, f, used);
-	fo->count--;
-	s->count--;
+	charge_locked(fo, f, 0);
 	drop_sender_locked(s);
 	f->parent = NULL;
 	f->sender = NULL;
@@ -205,7 +223,7 @@ void folders_touch_locked(struct folders *fo, struct folder *f)
 }
 
 /*
- * Forgets one entry. The sender with the most entries pays, so that nobody can
+ * Forgets one entry. The sender with the most bytes pays, so that nobody can
  * push another's directories out.
  */
 static int evict_locked(struct folders *fo) REQUIRES(fo->lock)
@@ -214,7 +232,7 @@ static int evict_locked(struct folders *fo) REQUIRES(fo->lock)
 	struct folder *f;
 
 	LIST_FOREACH(s, &fo->senders, entry)
-		if (!most || s->count > most->count)
+		if (!most || s->cost > most->cost)
 			most = s;
 	if (!most)
 		return -EDQUOT;
@@ -226,6 +244,30 @@ static int evict_locked(struct folders *fo) REQUIRES(fo->lock)
 	return -EDQUOT;
 }
 
+/* Makes room for so many bytes more. 0 or -EDQUOT. */
+static int room_locked(struct folders *fo, size_t bytes) REQUIRES(fo->lock)
+{
+	int r = 0;
+
+	while (!r && fo->cost + bytes > fo->max)
+		r = evict_locked(fo);
+	return r;
+}
+
+void folders_name_locked(struct folders *fo, struct folder *f, char *name)
+{
+	assert(!f->name);
+	f->name = name;
+	if (!strcmp(name, f->want)) {
+		free(name);
+		f->name = f->want;
+	}
+	charge_locked(fo, f, cost_of(f->name, f->want));
+	f->refs++;
+	(void)room_locked(fo, 0);
+	f->refs--;
+}
+
 int folders_insert_locked(struct folders *fo, struct folder_sender *s,
     struct folder *parent, const uint8_t id[WIRE_ID_BYTES], const char *want,
     struct folder **ret)
@@ -235,7 +277,7 @@ int folders_insert_locked(struct folders *fo, struct folder_sender *s,
 
 	if (parent)
 		parent->refs++; /* and so it is not evicted */
-	r = fo->count < fo->max ? 0 : evict_locked(fo);
+	r = room_locked(fo, cost_of(NULL, want));
 	if (parent)
 		parent->refs--;
 	if (r)
@@ -259,8 +301,7 @@ int folders_insert_locked(struct folders *fo, struct folder_sender *s,
 		LIST_INSERT_HEAD(&parent->children, f, sibling);
 	want_locked(fo, f);
 	TAILQ_INSERT_HEAD(&s->used, f, used);
-	s->count++;
-	fo->count++;
+	charge_locked(fo, f, cost_of(NULL, want));
 	folders_touch_locked(fo, parent);
 	*ret = f;
 	return 0;
@@ -285,15 +326,15 @@ void folders_place_locked(struct folders *fo, struct folder *f,
 		LIST_REMOVE(f, sibling);
 	if (parent)
 		LIST_INSERT_HEAD(&parent->children, f, sibling);
-	if (f->name != name)
+	if (f->name != f->want)
 		free(f->name);
-	if (f->want != want)
-		free(f->want);
+	free(f->want);
 	f->parent = parent;
-	f->name = name;
+	f->name = NULL;
 	f->want = want;
 	want_locked(fo, f);
 	folders_touch_locked(fo, f);
+	folders_name_locked(fo, f, name);
 	for (below = f; below; below = folders_next_below(below, f)) {
 		const struct folder *above = below->parent;
 

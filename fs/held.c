@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "aside.h"
 #include "beneath.h"
 #include "ophash.h"
 
@@ -188,14 +189,14 @@ int held_write(
 	if (fd < 0)
 		return fd;
 	r = write_all(fd, b.all, b.len);
-	if (!r && sp->durable && fsync(fd))
+	if (!r && fsync(fd))
 		r = -errno;
 	close(fd);
 	if (!r && renameat(sp->fd, temp, sp->fd, path))
 		r = -errno;
 	if (r)
 		(void)unlinkat(sp->fd, temp, 0);
-	else if (sp->durable && fsync(sp->fd))
+	else if (fsync(sp->fd))
 		r = -errno;
 	return r;
 }
@@ -241,11 +242,18 @@ int held_forget(const struct spool *sp, const char *name)
 	return unlinkat(sp->fd, path, 0) && errno != ENOENT ? -errno : 0;
 }
 
+int held_take_back(const struct spool *sp, const char *name)
+{
+	int r = held_forget(sp, name);
+
+	return r || !fsync(sp->fd) ? r : -errno;
+}
+
 void held_drop(const struct spool *sp, const char *name)
 {
 	/* While the record is there, so is what it speaks of. */
 	if (!held_forget(sp, name))
-		(void)unlinkat(sp->fd, name, 0);
+		aside_drop(sp->fd, name);
 }
 
 void held_record_of(const struct delivered_file *file, const char *path,

@@ -2,6 +2,8 @@
  * Files that are complete and not shown yet. Each stays in the spool under its
  * own name there, and beside it, as that name with HELD_SUFFIX, lies a record
  * of where it belongs: so that it is shown at the next start, whatever happens.
+ * Both are always durable, also where the inbox is not: a file with a record is
+ * believed to be whole.
  *
  * The record, all integers big-endian:
  *
@@ -9,9 +11,11 @@
  *     want  peer  path  over  over      each: length (2), bytes
  *     digest (16)                       of all before it: net/ophash.h
  *
- * path: of the directory parent below the inbox when this was written. over:
- * other names in the spool, of files that this one replaces; or empty. Mode,
- * times and attributes are the file's own.
+ * path: of the directory parent below the inbox; written anew when the sender
+ * renames it. over: other names in the spool, of files that this one replaces;
+ * or empty. They go with this record there, even if its own file is gone: so it
+ * names none before this file is where it says. Mode, times and attributes are
+ * the file's own.
  *
  * All functions block on the disk, keep no state, and run in any thread.
  */
@@ -38,9 +42,9 @@ struct held_record {
 
 /*
  * Writes the record of the file called name in the spool, in place of an
- * earlier one, in one step; durable on return where the spool is, and the
- * file's own name with it. 0 or -errno: a file without an earlier record has
- * none to rely on then, and the caller forgets what there may be.
+ * earlier one, in one step; durable on return, and the file's own name with it.
+ * 0 or -errno: it is then unknown which of the two there is, and the caller
+ * writes the earlier one again, or takes this one back.
  */
 int held_write(
     const struct spool *sp, const char *name, const struct held_record *record);
@@ -54,6 +58,8 @@ int held_read(
 
 /* Removes the record: the file is an orphan then, which nobody shows. */
 int held_forget(const struct spool *sp, const char *name);
+/* The same, durable: it must not come back to remove what it names in over. */
+int held_take_back(const struct spool *sp, const char *name);
 /* Removes both, first the record. */
 void held_drop(const struct spool *sp, const char *name);
 

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "aside.h"
 #include "beneath.h"
 #include "delivered.h"
 #include "held.h"
@@ -67,49 +68,22 @@ static void drop_replaced(struct inbox *in, const char *name)
 			held_drop(&in->spool, record.over[i]);
 }
 
-/* One directory of the path, made if missing. Closes dir. */
-static int step(struct inbox *in, int dir, const char *name)
-{
-	int fd, r = 0;
-
-	if (!mkdirat(dir, name, 0700)) {
-		if (in->config.durable && fsync(dir))
-			r = -errno;
-	} else if (errno != EEXIST) {
-		r = -errno;
-	}
-	fd =
-	    r ? r
-	      : beneath_open(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-	close(dir);
-	return fd;
-}
-
-static int open_path(struct inbox *in, const char *path)
-{
-	char name[WIRE_NAME_MAX + 1];
-	int fd = beneath_open(in->fd, ".", O_RDONLY | O_DIRECTORY, 0);
-	size_t len;
-
-	while (fd >= 0 && *path) {
-		len = strcspn(path, "/");
-		memcpy(name, path, len);
-		name[len] = '\0';
-		fd = step(in, fd, name);
-		path += len + (path[len] == '/');
-	}
-	return fd;
-}
-
-/* Opens where it goes, or the top. */
+/*
+ * Opens where it goes, or the top: a directory that was removed or renamed is
+ * not made a second time.
+ */
 static int open_parent(struct inbox *in, struct held_record *record)
 {
-	int fd = open_path(in, record->path);
+	const int how = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
+	int fd = -ENOENT;
 
-	if (fd >= 0 || !record->path[0])
-		return fd;
-	record->path[0] = '\0';
-	return open_path(in, "");
+	if (record->path[0])
+		fd = beneath_open(in->fd, record->path, how, 0);
+	if (fd < 0) {
+		record->path[0] = '\0';
+		fd = beneath_open(in->fd, ".", how, 0);
+	}
+	return fd;
 }
 
 static void remember(struct inbox *in, const struct held_record *record,
@@ -140,6 +114,8 @@ static int show(struct inbox *in, const char *name, struct held_record *record,
 		.from = in->spool.fd,
 		.from_name = name,
 		.stamp = *stamp,
+		.unasked = true,
+		.promised = true,
 		.sender = record->sender,
 		.want = record->want };
 	int r;
@@ -192,6 +168,8 @@ static void recover(struct inbox *in, const char *name)
 	struct stamp stamp;
 	int r;
 
+	if (aside_waits(in->spool.fd, name))
+		return;
 	r = stamp_at(in->spool.fd, name, &stamp);
 	if (r == -ENOENT || (!r && !S_ISREG(stamp.mode))) {
 		(void)held_forget(&in->spool, name);
@@ -223,7 +201,7 @@ static bool is_held(void *arg, const char *name)
 	struct inbox *in = arg;
 	struct stat st;
 
-	if (is_record(name, held))
+	if (is_record(name, held) || aside_waits(in->spool.fd, name))
 		return true;
 	if (!spool_name_ok(name))
 		return false;
@@ -233,8 +211,10 @@ static bool is_held(void *arg, const char *name)
 
 int held_open(struct inbox *in)
 {
-	int r = each_record(in, drop_replaced);
+	int r = aside_rescue(&in->spool, in->fd);
 
+	if (!r)
+		r = each_record(in, drop_replaced);
 	if (!r)
 		r = each_record(in, recover);
 	if (!r)

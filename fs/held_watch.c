@@ -1,6 +1,6 @@
 /*
  * Which senders of held files are not here, and since when. Runs in the thread
- * that ticks, which alone touches the list.
+ * that ticks, which alone touches that list; what is overdue any thread says.
  */
 #include "held_watch.h"
 
@@ -13,6 +13,7 @@
 #include "deliveries.h"
 #include "inbox_internal.h"
 #include "log.h"
+#include "sync.h"
 
 #define LOG_MS 60000
 
@@ -23,13 +24,23 @@ struct absent {
 	uint8_t sender[IDENTITY_KEY_BYTES];
 };
 
+struct overdue {
+	SLIST_ENTRY(overdue) entry;
+	struct delivered_key key;
+};
+
+SLIST_HEAD(overdue_list, overdue);
+
 struct held_watch {
 	int patience_ms;
 	int64_t logged_ms;
 	LIST_HEAD(, absent) absent;
+	struct mutex lock;
+	struct overdue_list overdue GUARDED_BY(lock);
 };
 
-int held_watch_new(int patience_ms, struct held_watch **ret)
+/* Nobody else has it yet: no lock. */
+int held_watch_new(int patience_ms, struct held_watch **ret) NO_THREAD_ANALYSIS
 {
 	struct held_watch *w = calloc(1, sizeof(*w));
 
@@ -37,8 +48,39 @@ int held_watch_new(int patience_ms, struct held_watch **ret)
 		return -ENOMEM;
 	w->patience_ms = patience_ms;
 	LIST_INIT(&w->absent);
+	SLIST_INIT(&w->overdue);
+	mutex_init(&w->lock);
 	*ret = w;
 	return 0;
+}
+
+static bool has_overdue(
+    const struct overdue_list *list, const struct delivered_key *key)
+{
+	const struct overdue *o;
+
+	SLIST_FOREACH(o, list, entry)
+		if (!memcmp(&o->key, key, sizeof(*key)))
+			return true;
+	return false;
+}
+
+static void take_overdue(struct held_watch *w, struct overdue_list *ret)
+{
+	mutex_lock(&w->lock);
+	*ret = w->overdue;
+	SLIST_INIT(&w->overdue);
+	mutex_unlock(&w->lock);
+}
+
+static void free_overdue(struct overdue_list *list)
+{
+	struct overdue *o;
+
+	while ((o = SLIST_FIRST(list))) {
+		SLIST_REMOVE_HEAD(list, entry);
+		free(o);
+	}
 }
 
 static void remove_absent(struct absent *a)
@@ -49,11 +91,35 @@ static void remove_absent(struct absent *a)
 
 void held_watch_free(struct held_watch *w)
 {
+	struct overdue_list overdue;
+
 	if (!w)
 		return;
+	take_overdue(w, &overdue);
+	free_overdue(&overdue);
 	while (!LIST_EMPTY(&w->absent))
 		remove_absent(LIST_FIRST(&w->absent));
+	mutex_fini(&w->lock);
 	free(w);
+}
+
+void held_watch_soon(struct held_watch *w,
+    const uint8_t sender[IDENTITY_KEY_BYTES], const uint8_t id[WIRE_ID_BYTES])
+{
+	struct overdue *o = calloc(1, sizeof(*o));
+
+	if (!o) {
+		log_warning("a file that is held waits for its sender to go");
+		return;
+	}
+	memcpy(o->key.sender, sender, IDENTITY_KEY_BYTES);
+	memcpy(o->key.id, id, WIRE_ID_BYTES);
+	mutex_lock(&w->lock);
+	if (has_overdue(&w->overdue, &o->key))
+		free(o);
+	else
+		SLIST_INSERT_HEAD(&w->overdue, o, entry);
+	mutex_unlock(&w->lock);
 }
 
 static struct absent *find(
@@ -94,7 +160,7 @@ static void show(struct inbox *in, const struct delivered_key *key)
 	struct held_watch *w = in->watch;
 	int r = deliveries_show(in, key->sender, key->id);
 
-	/* -ENOENT: withdrawn just now. The others are tried again. */
+	/* -ENOENT: withdrawn just now. The others are overdue again. */
 	if (!r || r == -ENOENT ||
 	    (w->logged_ms && now_ms() - w->logged_ms < LOG_MS))
 		return;
@@ -117,19 +183,22 @@ static void forget_unseen(struct held_watch *w)
 
 void held_watch_tick(struct inbox *in, sink_here *here, void *ctx)
 {
+	struct overdue_list overdue;
 	struct delivered_key *keys;
 	bool gone = false;
 	unsigned n;
 
 	if (delivered_held(in->delivered, &keys, &n))
 		return;
+	take_overdue(in->watch, &overdue);
 	for (unsigned i = 0; i < n; i++) {
 		if (!i || memcmp(keys[i].sender, keys[i - 1].sender,
 			      IDENTITY_KEY_BYTES))
 			gone = is_gone(in->watch, keys[i].sender, here, ctx);
-		if (gone)
+		if (gone || has_overdue(&overdue, &keys[i]))
 			show(in, &keys[i]);
 	}
 	free(keys);
+	free_overdue(&overdue);
 	forget_unseen(in->watch);
 }

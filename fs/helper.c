@@ -18,6 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "beneath.h"
+
 /* work (1), then from, dir and name with a NUL behind each. */
 #define MESSAGE_MAX (1 + 2 * PATH_MAX)
 
@@ -31,18 +33,24 @@ static int full_path(char out[PATH_MAX], const char *top, const char *path)
 
 /*
  * The parent is opened first, so that in the operation itself the kernel asks
- * for nothing but the two names. What fails is no more than an event.
+ * for nothing but the two names; and through no link: what stands behind one is
+ * not gtfs's, and a mkdir there would be a real one. What fails is no more than
+ * an event.
  */
 static void perform(const char *top, enum helper_work work, const char *from,
     const char *dir, const char *name)
 {
-	char path[PATH_MAX], source[PATH_MAX];
+	char source[PATH_MAX];
 	struct stat st;
-	int fd;
+	int mount, fd;
 
-	if (full_path(path, top, dir) || full_path(source, top, from))
+	if (full_path(source, top, from))
 		return;
-	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	mount = open(top, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (mount < 0)
+		return;
+	fd = beneath_open(mount, dir, O_PATH | O_DIRECTORY, 0);
+	close(mount);
 	if (fd < 0)
 		return;
 	if (work == HELPER_RENAME)

@@ -25,6 +25,7 @@
 #include "inbox_internal.h"
 #include "links.h"
 #include "requests.h"
+#include "usage.h"
 
 #define SPACE_FRESH_MS 1000
 
@@ -155,19 +156,39 @@ static int make_path(const char *path)
 	}
 }
 
+static void note_made(void *ctx, const uint8_t *sender, const char *path)
+{
+	struct inbox *in = ctx;
+
+	usage_add(in->usage, sender, DIRECTORY_BYTES);
+	if (in->config.made)
+		in->config.made(in->config.ctx, path);
+}
+
+static void note_gone(void *ctx, const uint8_t *sender, uint64_t bytes)
+{
+	struct inbox *in = ctx;
+
+	usage_forget(in->usage, sender, bytes);
+}
+
 static int make_parts(struct inbox *in)
 {
 	int r = folders_new(in->fd, FOLDERS_MAX, &in->folders);
 
 	if (!r)
-		folders_tell(in->folders, in->config.made, in->config.ctx);
+		folders_tell(in->folders, note_made, note_gone, in);
 	if (!r)
 		r = links_new(in->folders, in->spool.fd, LINKS_MAX, &in->links);
 	if (!r)
 		r = delivered_new(DELIVERED_MAX, &in->delivered);
 	if (!r)
 		r = held_watch_new(HELD_PATIENCE_MS, &in->watch);
-	return r;
+	if (r)
+		return r;
+	in->usage = usage_new(in->fd, INBOX_SPOOL_NAME);
+	links_count(in->links, in->usage);
+	return in->usage ? 0 : -ENOMEM;
 }
 
 int inbox_open(
@@ -214,6 +235,7 @@ void inbox_close(struct inbox *in)
 {
 	if (!in)
 		return;
+	usage_free(in->usage);
 	held_watch_free(in->watch);
 	delivered_free(in->delivered);
 	links_free(in->links);
@@ -224,6 +246,11 @@ void inbox_close(struct inbox *in)
 	free(in->path);
 	mutex_fini(&in->lock);
 	free(in);
+}
+
+int inbox_start(struct inbox *in)
+{
+	return usage_start(in->usage);
 }
 
 struct sink *inbox_sink(struct inbox *in)

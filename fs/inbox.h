@@ -39,6 +39,11 @@ struct inbox_config {
  */
 int inbox_open(
     const char *path, const struct inbox_config *config, struct inbox **ret);
+/*
+ * After the last fork: what is there is counted for the quotas (fs/usage.h) in
+ * a thread of its own. 0 or -errno.
+ */
+int inbox_start(struct inbox *in);
 void inbox_close(struct inbox *in);
 
 struct sink *inbox_sink(struct inbox *in);

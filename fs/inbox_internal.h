@@ -9,14 +9,18 @@
 #ifndef INBOX_INTERNAL_H
 #define INBOX_INTERNAL_H
 
+#include <sys/queue.h>
+
 #include "inbox.h"
 #include "spool.h"
 #include "sync.h"
 
+struct arrival;
 struct delivered;
 struct folders;
 struct links;
 struct held_watch;
+struct usage;
 
 struct inbox {
 	struct sink sink; /* first: the ops get a pointer to it */
@@ -28,10 +32,15 @@ struct inbox {
 	struct links *links;
 	struct delivered *delivered;
 	struct held_watch *watch;
+	struct usage *usage;
 	struct mutex lock;
 	int64_t space_ms GUARDED_BY(lock); /* of space; 0: never asked */
 	struct sink_space space GUARDED_BY(lock);
+	LIST_HEAD(, arrival) arrivals GUARDED_BY(lock);
 };
+
+/* What a directory counts, for a quota, until it is looked at. */
+#define DIRECTORY_BYTES 4096
 
 static inline struct inbox *inbox_of(struct sink *s)
 {

@@ -16,7 +16,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "aside.h"
 #include "beneath.h"
+#include "log.h"
 #include "publish.h"
 #include "random.h"
 
@@ -27,6 +29,13 @@ void linkplace_name(char ret[LINKPLACE_NAME_BYTES])
 	random_bytes(bits, sizeof(bits));
 	snprintf(ret, LINKPLACE_NAME_BYTES, "link-%016" PRIx64 "%016" PRIx64,
 	    bits[0], bits[1]);
+}
+
+bool linkplace_name_ok(const char *name)
+{
+	return strlen(name) == LINKPLACE_NAME_BYTES - 1 &&
+	       !strncmp(name, "link-", 5) &&
+	       strspn(name + 5, "0123456789abcdef") == 32;
 }
 
 /* The link itself, opened with O_PATH; -ESTALE: there is none. */
@@ -132,38 +141,73 @@ int linkplace_move(int from, const char *name, int dir, bool same,
 	return r == -ENOENT ? -ESTALE : r;
 }
 
+/* Not ours came into the spool. Its note goes when it is back. */
+static void give_back(int spool, const char *name, int dir, const char *want)
+{
+	char back[WIRE_NAME_MAX + 1];
+	int r = linkplace_move(spool, name, dir, false, want, back);
+
+	if (r)
+		log_error("a file of the inbox is left in its spool: %s",
+		    strerror(-r));
+	else
+		aside_done(spool, name);
+}
+
 int linkplace_remove(
     int spool, int dir, const char *name, const struct stamp *was)
 {
-	char aside[LINKPLACE_NAME_BYTES], back[WIRE_NAME_MAX + 1];
+	char aside[LINKPLACE_NAME_BYTES];
 	struct stamp now;
 	int r;
 
 	linkplace_name(aside);
-	if (renameat(dir, name, spool, aside))
-		return errno == ENOENT ? -ESTALE : -errno;
+	r = aside_note(spool, aside, NULL, was, name);
+	if (r)
+		return r;
+	if (renameat(dir, name, spool, aside)) {
+		r = errno == ENOENT ? -ESTALE : -errno;
+		aside_done(spool, aside);
+		return r;
+	}
 	r = stamp_at(spool, aside, &now);
 	if (!r && !stamp_moved(was, &now))
 		r = -ESTALE;
 	if (!r && unlinkat(spool, aside, 0))
 		r = -errno;
 	if (r)
-		(void)linkplace_move(spool, aside, dir, false, name, back);
+		give_back(spool, aside, dir, name);
+	else
+		aside_done(spool, aside);
 	return r;
 }
 
-int linkplace_exchange(int from, const char *name, int dir, const char *old,
-    const struct stamp *was)
+static bool is_there(int dir, const char *name, const struct stamp *expected)
 {
-	char back[WIRE_NAME_MAX + 1];
 	struct stamp now;
 
-	if (renameat2(from, name, dir, old, RENAME_EXCHANGE))
+	return !stamp_at(dir, name, &now) && stamp_moved(expected, &now);
+}
+
+int linkplace_exchange(int spool, int from, const char *name, int dir,
+    const char *old, const struct stamp *was)
+{
+	char back[WIRE_NAME_MAX + 1];
+	struct stamp mine;
+
+	if (stamp_at(from, name, &mine) ||
+	    (from == spool && aside_note(spool, name, &mine, was, old)) ||
+	    renameat2(from, name, dir, old, RENAME_EXCHANGE))
 		return 1;
-	if (!stamp_at(from, name, &now) && stamp_moved(was, &now))
+	if (is_there(from, name, was))
 		return 0;
 	/* Somebody else's: back to where it was, whatever stands there now. */
-	if (renameat2(from, name, dir, old, RENAME_EXCHANGE))
+	if (!renameat2(from, name, dir, old, RENAME_EXCHANGE) &&
+	    is_there(from, name, &mine))
+		return 1;
+	if (from == spool)
+		give_back(spool, name, dir, old);
+	else
 		(void)linkplace_move(from, name, dir, false, old, back);
 	return 1;
 }
@@ -176,10 +220,10 @@ static void refresh(int dir, const char *name, struct stamp *s)
 		*s = now;
 }
 
-void linkplace_exchange_back(int from, const char *name, int dir,
+void linkplace_exchange_back(int spool, int from, const char *name, int dir,
     const char *old, struct stamp *was, struct stamp *mine)
 {
-	if (linkplace_exchange(from, name, dir, old, mine))
+	if (linkplace_exchange(spool, from, name, dir, old, mine))
 		return;
 	refresh(dir, old, was);
 	refresh(from, name, mine);

@@ -17,6 +17,8 @@
 /* "link-" and 128 random bits: a name in the spool. */
 #define LINKPLACE_NAME_BYTES (5 + 32 + 1)
 void linkplace_name(char ret[LINKPLACE_NAME_BYTES]);
+/* Is it of that form? */
+bool linkplace_name_ok(const char *name);
 
 /* The link at name, with its target and a NUL. -ESTALE: there is none. */
 int linkplace_look(
@@ -38,18 +40,19 @@ int linkplace_move(int from, const char *name, int dir, bool same,
     const char *want, char ret_name[WIRE_NAME_MAX + 1]);
 
 /*
- * Exchanges what stands at name in from with the link old in dir, if that is
- * was (as stamp_moved). Returns 0, or 1: it is not, or this file system cannot
- * exchange; then nothing has changed.
+ * Exchanges what stands at name in from, which may be the spool, with the link
+ * old in dir, if that is was (as stamp_moved). Returns 0, or 1: it is not, or
+ * this file system cannot exchange; then nothing has changed. From the spool
+ * aside_drop ends it, also after it was taken back.
  */
-int linkplace_exchange(int from, const char *name, int dir, const char *old,
-    const struct stamp *was);
+int linkplace_exchange(int spool, int from, const char *name, int dir,
+    const char *old, const struct stamp *was);
 
 /*
  * Takes that back. *was, and *mine of what came from name, are given the ctimes
  * that they have now; who has been touched meanwhile is left as it is.
  */
-void linkplace_exchange_back(int from, const char *name, int dir,
+void linkplace_exchange_back(int spool, int from, const char *name, int dir,
     const char *old, struct stamp *was, struct stamp *mine);
 
 #endif

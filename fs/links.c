@@ -11,14 +11,17 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "aside.h"
 #include "linkplace.h"
 #include "linktable.h"
 #include "meta.h"
 #include "publish.h"
+#include "usage.h"
 
 struct links {
 	struct folders *fo;
 	struct linktable *table;
+	struct usage *usage; /* or NULL */
 	int spool;
 };
 
@@ -52,6 +55,25 @@ void links_free(struct links *l)
 		return;
 	linktable_free(l->table);
 	free(l);
+}
+
+void links_count(struct links *l, struct usage *usage)
+{
+	l->usage = usage;
+}
+
+static void count_made(const struct links *l,
+    const uint8_t sender[IDENTITY_KEY_BYTES], int dir, const char *name)
+{
+	if (l->usage)
+		usage_add(l->usage, sender, usage_bytes_at(dir, name));
+}
+
+static void count_gone(const struct links *l,
+    const uint8_t sender[IDENTITY_KEY_BYTES], uint64_t bytes)
+{
+	if (l->usage)
+		usage_forget(l->usage, sender, bytes);
 }
 
 int links_find(struct links *l, const uint8_t sender[IDENTITY_KEY_BYTES],
@@ -129,10 +151,11 @@ static int take_over(struct making *mk)
 	linkplace_name(mk->aside);
 	if (symlinkat(mk->target, spool, mk->aside))
 		return -errno;
-	r = linkplace_exchange(spool, mk->aside, dir, old->name, &old->stamp);
+	r = linkplace_exchange(
+	    spool, spool, mk->aside, dir, old->name, &old->stamp);
 	mk->exchanged = !r;
 	if (r)
-		(void)unlinkat(spool, mk->aside, 0);
+		aside_drop(spool, mk->aside);
 	return r;
 }
 
@@ -168,8 +191,8 @@ static void take_back(struct making *mk, struct stamp *made)
 	int dir = mk->dir->fd, spool = mk->l->spool;
 
 	if (mk->exchanged)
-		linkplace_exchange_back(spool, mk->aside, dir, mk->old->name,
-		    &mk->old->stamp, made);
+		linkplace_exchange_back(spool, spool, mk->aside, dir,
+		    mk->old->name, &mk->old->stamp, made);
 	else if (!mk->old && !mk->found)
 		(void)linkplace_remove(spool, dir, mk->name, made);
 }
@@ -194,14 +217,29 @@ static int make_durable(struct making *mk, bool durable)
 	return r;
 }
 
+/* Not what was found there already. */
+static void count(const struct making *mk)
+{
+	const struct links *l = mk->l;
+
+	if (mk->found || (mk->old && !mk->exchanged))
+		return;
+	count_made(l, mk->rec->sender, mk->dir->fd, mk->name);
+	if (mk->exchanged)
+		count_gone(
+		    l, mk->rec->sender, usage_bytes_at(l->spool, mk->aside));
+}
+
 static int make_in(struct making *mk, bool durable)
 {
 	int r = put_link(mk);
 
 	if (!r)
 		r = make_durable(mk, durable);
+	if (!r)
+		count(mk);
 	if (mk->exchanged) /* either of the two: nobody wants it now */
-		(void)unlinkat(mk->l->spool, mk->aside, 0);
+		aside_drop(mk->l->spool, mk->aside);
 	if (mk->old && r)
 		linktable_end(mk->l->table, mk->old);
 	else
@@ -273,7 +311,8 @@ static int move_link(struct renaming *rn)
 	old = linktable_begin_wanted(table, rec->sender, rn->to->id, rn->want);
 	if (old && !linkplace_look(to, old->name, &now, target) &&
 	    stamp_untouched(&old->stamp, &now) &&
-	    !linkplace_exchange(from, rec->name, to, old->name, &old->stamp)) {
+	    !linkplace_exchange(
+		rn->l->spool, from, rec->name, to, old->name, &old->stamp)) {
 		memcpy(rn->name, old->name, strlen(old->name) + 1);
 		rn->old = old;
 		return 0;
@@ -290,8 +329,8 @@ static void move_back(struct renaming *rn)
 	char back[WIRE_NAME_MAX + 1];
 
 	if (old)
-		linkplace_exchange_back(rn->from->fd, rec->name, rn->to->fd,
-		    old->name, &old->stamp, &rec->stamp);
+		linkplace_exchange_back(rn->l->spool, rn->from->fd, rec->name,
+		    rn->to->fd, old->name, &old->stamp, &rec->stamp);
 	else
 		(void)linkplace_move(rn->to->fd, rn->name, rn->from->fd,
 		    !memcmp(rn->from->id, rn->to->id, WIRE_ID_BYTES), rec->name,
@@ -305,6 +344,7 @@ static void move_back(struct renaming *rn)
 static int move_durably(struct renaming *rn, bool durable, struct stamp *ret)
 {
 	struct linktable *table = rn->l->table;
+	uint64_t bytes;
 	struct stamp now;
 	int r;
 
@@ -324,11 +364,13 @@ static int move_durably(struct renaming *rn, bool durable, struct stamp *ret)
 	}
 	/* The old one may come back after a power cut, but not the other way
 	 * round; so an error here is none. */
-	if (rn->old &&
-	    !linkplace_remove(
-		rn->l->spool, rn->from->fd, rn->rec->name, &rn->old->stamp) &&
-	    durable)
-		(void)fsync(rn->from->fd);
+	bytes = usage_bytes_at(rn->from->fd, rn->rec->name);
+	if (rn->old && !linkplace_remove(rn->l->spool, rn->from->fd,
+			   rn->rec->name, &rn->old->stamp)) {
+		count_gone(rn->l, rn->rec->sender, bytes);
+		if (durable)
+			(void)fsync(rn->from->fd);
+	}
 	linktable_forget(table, rn->old);
 	*ret = now;
 	return 0;
@@ -407,6 +449,7 @@ int links_withdraw(struct links *l, const uint8_t sender[IDENTITY_KEY_BYTES],
 	struct place dir;
 	struct stamp now;
 	bool gone = false;
+	uint64_t bytes;
 	int r;
 
 	r = linktable_begin(l->table, sender, id, false, &rec);
@@ -418,9 +461,12 @@ int links_withdraw(struct links *l, const uint8_t sender[IDENTITY_KEY_BYTES],
 	r = linkplace_look(dir.fd, rec->name, &now, target);
 	if (!r && !stamp_untouched(&rec->stamp, &now))
 		r = -ESTALE;
+	bytes = usage_bytes_at(dir.fd, rec->name);
 	if (!r)
 		r = linkplace_remove(l->spool, dir.fd, rec->name, &rec->stamp);
 	gone = !r;
+	if (gone)
+		count_gone(l, sender, bytes);
 	if (!r && durable && fsync(dir.fd))
 		r = -errno;
 	close(dir.fd);

@@ -23,11 +23,14 @@
 #define LINKS_MAX 4096
 
 struct links;
+struct usage;
 
 /* fo and spool (the descriptor of a directory that nobody sees, on the inbox's
  * file system) are borrowed. 0 or -errno. */
 int links_new(struct folders *fo, int spool, unsigned max, struct links **ret);
 void links_free(struct links *l);
+/* What is made and removed counts there. Before the first; NULL: nowhere. */
+void links_count(struct links *l, struct usage *usage);
 
 /*
  * Makes the link under m->name. Replaces nothing but this sender's own

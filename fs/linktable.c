@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "idhash.h"
+#include "shares.h"
 #include "sync.h"
 
 struct linktable {
@@ -18,6 +19,7 @@ struct linktable {
 	unsigned max;
 	unsigned count GUARDED_BY(lock);
 	TAILQ_HEAD(linkrecs, linkrec) ages GUARDED_BY(lock); /* newest first */
+	struct shares shares GUARDED_BY(lock);
 	struct linkrec *buckets[IDHASH_BUCKETS] GUARDED_BY(lock);
 };
 
@@ -37,6 +39,7 @@ int linktable_new(unsigned max, struct linktable **ret) NO_THREAD_ANALYSIS
 	cond_init(&t->idle);
 	t->max = max;
 	TAILQ_INIT(&t->ages);
+	shares_init(&t->shares);
 	*ret = t;
 	return 0;
 }
@@ -51,6 +54,8 @@ static void forget_locked(struct linktable *t, struct linkrec *rec)
 	*at = rec->next;
 	TAILQ_REMOVE(&t->ages, rec, age);
 	t->count--;
+	rec->share->n--;
+	shares_put(&t->shares, rec->share);
 	free(rec->want);
 	free(rec->name);
 	free(rec);
@@ -81,6 +86,22 @@ static struct linkrec *find_locked(struct linktable *t,
 	return rec;
 }
 
+/* As find_oldest_locked in fs/delivered. */
+static struct linkrec *find_oldest_locked(struct linktable *t) REQUIRES(t->lock)
+{
+	const struct share *most = shares_most(&t->shares);
+	struct linkrec *rec, *other = NULL;
+
+	TAILQ_FOREACH_REVERSE(rec, &t->ages, linkrecs, age)
+	{
+		if (!rec->busy && rec->share == most)
+			return rec;
+		if (!rec->busy && !other)
+			other = rec;
+	}
+	return other;
+}
+
 static int add_locked(struct linktable *t,
     const uint8_t sender[IDENTITY_KEY_BYTES], const uint8_t id[WIRE_ID_BYTES],
     struct linkrec **ret) REQUIRES(t->lock)
@@ -89,9 +110,7 @@ static int add_locked(struct linktable *t,
 	struct linkrec *rec;
 
 	if (t->count >= t->max) {
-		TAILQ_FOREACH_REVERSE(rec, &t->ages, linkrecs, age)
-		if (!rec->busy)
-			break;
+		rec = find_oldest_locked(t);
 		if (!rec)
 			return -EDQUOT;
 		forget_locked(t, rec);
@@ -99,6 +118,12 @@ static int add_locked(struct linktable *t,
 	rec = calloc(1, sizeof(*rec));
 	if (!rec)
 		return -ENOMEM;
+	rec->share = shares_get(&t->shares, sender);
+	if (!rec->share) {
+		free(rec);
+		return -ENOMEM;
+	}
+	rec->share->n++;
 	memcpy(rec->sender, sender, IDENTITY_KEY_BYTES);
 	memcpy(rec->id, id, WIRE_ID_BYTES);
 	rec->next = *bucket;

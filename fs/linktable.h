@@ -20,6 +20,7 @@ struct linkrec {
 	TAILQ_ENTRY(linkrec) age;
 	struct linkrec *next; /* in its bucket */
 	bool busy;            /* some thread has it */
+	struct share *share;  /* its sender's */
 	uint8_t sender[IDENTITY_KEY_BYTES];
 	uint8_t id[WIRE_ID_BYTES];
 	uint8_t parent[WIRE_ID_BYTES]; /* folders_first_id */

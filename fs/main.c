@@ -4,10 +4,14 @@
  * The map of fs/ (fs -> net -> crypto; each .h says what its .c does):
  *
  *     options, complain      the command line
- *     command and what it    gtfs peers, status, accept ...: talk to a running
- *       uses (ask, mounts,     mount through its .gtfs files
+ *     command, command_*     gtfs peers, status, accept ...: talk to a running
+ *       and what they use      mount through its .gtfs files
+ *       (ask, gather, mounts,
  *       records, show, json)
- *     main, home, daemon     start and end
+ *     main, home, group,     start and end
+ *       daemon
+ *     confine, harden        what threads may do to this machine, and what
+ *                              others may learn of this process
  *     session, ops           the FUSE session; which operation goes where
  *     node, tree and tree_*  names and attributes outside inbox/, renames that
  *       renaming, deadline     wait for the peer
@@ -16,7 +20,8 @@
  *       commit, procs*,        and what /proc says for it, names of files that
  *       inuse, unshown,        are shown later, what a program copies from
  *       source
- *     ctl_files, ctl,        .gtfs/
+ *     ctl_files, ctl,        .gtfs/: its files, what is written into control,
+ *       control, texts, why,   requests/ and why/, what happens in net
  *       events, report
  *     view and view_*        inbox/ in the mount
  *     helper, announce       arrivals as events for inotify
@@ -24,25 +29,30 @@
  * and the receiving side's disk (net/sink.h):
  *
  *     inbox, arrival and     what puts the parts together; one file on its way
- *       arrival_commit         in
+ *       arrival_*              in
  *     spool, spool_range     bytes that nobody sees yet
  *     publish, place, twin   names in the inbox, and what may stand there
- *     delivered, reach,      what has arrived, and what its sender asks about
- *       deliveries*            it later
+ *     aside                  what comes out of it, so that it finds back
+ *     delivered, shares,     what has arrived, and what its sender asks about
+ *       reach, deliveries*,    it later
+ *       again
  *     held, held_open,       what is durable and not shown yet
  *       held_watch
  *     requests, folders*,    directories and links
  *       links, link*
+ *     usage, usage_walk      what each sender has there, against its quota
  *     meta, stamp,           modes and times, what a file was, who sent it,
  *       provenance, beneath    openat2(2)
  *
  * Threads: "fuse" (SESSION_WORKERS of them) answer the kernel; "view-slow" its
  * flushes in inbox/; "unshown" shows what is held; "deadline" ends renames that
- * wait; "inbox" (in net) ticks the receiving side; "watch" looks after callers
- * that wait to be told, or die, while they are stopped; "link" one a connection
- * to a peer; "in" one a connection from a peer; "listen", "probe", "discovery",
- * "keeper" in net. The main thread waits for a signal, for `gtfs stop`, or for
- * the mount to be taken away.
+ * wait; "usage" counts what is in the inbox; "inbox" (in net) ticks the
+ * receiving side; "watch" looks after callers that wait to be told, or die,
+ * while they are stopped; "link" one a connection to a peer; "pair" one a
+ * `gtfs pair NAME`; "in" one a connection from a peer; "listen", "probe",
+ * "discovery", "keeper" in net. Those of net are confined (fs/confine.h), so
+ * the others are started by main or each other. The main thread waits for a
+ * signal, for `gtfs stop`, or for the mount to be taken away.
  */
 #include <errno.h>
 #include <locale.h>
@@ -56,14 +66,19 @@
 #include "command.h"
 #include "commit.h"
 #include "complain.h"
+#include "confine.h"
 #include "ctl_files.h"
 #include "daemon.h"
+#include "deadline.h"
+#include "group.h"
+#include "harden.h"
 #include "home.h"
 #include "log.h"
 #include "options.h"
 #include "parked.h"
 #include "report.h"
 #include "session.h"
+#include "sync.h"
 #include "tree.h"
 #include "unshown.h"
 
@@ -71,6 +86,7 @@
 struct gtfs {
 	struct options options;
 	struct home home;
+	struct group group;
 	struct mount mount;
 	struct session *session;
 	struct daemon daemon;
@@ -94,10 +110,11 @@ static int set_up_mount(struct gtfs *g)
 	m->nodes = nodes_new();
 	m->pollers = pollers_new();
 	m->watch = parked_watch_new();
+	m->deadlines = deadlines_new();
 	m->events = events_new(ctl_files_events_grew, m);
 	m->announce = announce_new(&m->helper);
 	if (!m->announce || !m->nodes || !m->pollers || !m->watch ||
-	    !m->events || tree_init(m)) {
+	    !m->deadlines || !m->events || tree_init(m)) {
 		complain("not enough memory");
 		return -ENOMEM;
 	}
@@ -119,16 +136,29 @@ static int set_up_network(struct gtfs *g)
 		.accept = o->accept,
 		.state_fd = g->home.state_fd,
 		.patience_ms = (int)o->patience_s * 1000,
+		.group = g->group.passphrase,
+		.group_len = g->group.len,
+		.ask_timeout_ms = (int)o->ask_timeout_s * 1000,
 		.sink = inbox_sink(g->mount.inbox),
 		.peer_changed = report_peer,
 		.transfer_changed = report_transfer,
+		.asked = report_question,
+		.paired = report_paired,
 		.ctx = &g->mount,
 	};
+	bool port;
 	int r;
 
 	home_listen_address(o, &config.listen);
-	r = network_new(&config, &g->mount.network);
-	if (r)
+	r = network_new(&config, &g->mount.network, &port);
+	if (r && !port)
+		complain("cannot use the state in %s: %s%s", o->state,
+		    strerror(-r),
+		    r == -EPERM || r == -EACCES
+			? "; all in it must be yours, and nobody else may "
+			  "write there: 'chmod -R go-w' may help"
+			: "");
+	else if (r)
 		complain("cannot listen on port %u: %s; choose another with "
 			 "--listen PORT",
 		    o->listen_port, strerror(-r));
@@ -146,7 +176,7 @@ static void set_up_ctl(struct gtfs *g)
 	c->inbox = g->options.inbox;
 	c->state = g->options.state;
 	c->mountpoint = g->options.mountpoint;
-	c->accept = g->options.accept == TRUST_LAN ? "lan" : "known";
+	c->strangers = g->options.accept;
 	c->stop = daemon_ask_stop;
 	c->ctx = &g->daemon;
 }
@@ -159,6 +189,8 @@ static int set_up(struct gtfs *g)
 	if (r)
 		log_warning("no events for inotify: %s", strerror(-r));
 	r = home_open(o, &g->home);
+	if (!r)
+		r = group_read(o->group, &g->group);
 	if (!r)
 		r = set_up_mount(g);
 	if (!r)
@@ -193,7 +225,13 @@ static int run(struct gtfs *g)
 	unsigned i;
 	int r;
 
-	r = session_start(g->session, daemon_mount_ended, &g->daemon);
+	confine_prepare(inbox_dirfd(g->mount.inbox), g->home.state_fd);
+	thread_on_start(confine_thread);
+	r = inbox_start(g->mount.inbox);
+	if (!r)
+		r = unshown_start(g->mount.unshown);
+	if (!r)
+		r = session_start(g->session, daemon_mount_ended, &g->daemon);
 	if (!r)
 		r = network_start(g->mount.network);
 	for (i = 0; i < o->n_peers && !r; i++)
@@ -223,6 +261,7 @@ static void tear_down(struct gtfs *g)
 	if (m->nodes)
 		commit_release_all(m);
 	unshown_free(m->unshown);
+	deadlines_free(m->deadlines);
 	nodes_free(m->nodes);
 	network_free(m->network);
 	inbox_close(m->inbox);
@@ -230,6 +269,7 @@ static void tear_down(struct gtfs *g)
 	events_free(m->events);
 	pollers_free(m->pollers);
 	parked_watch_free(m->watch);
+	group_fini(&g->group);
 	home_close(&g->home);
 	daemon_fini(&g->daemon);
 	options_fini(&g->options);
@@ -260,6 +300,7 @@ int main(int argc, char **argv)
 		options_fini(&g.options);
 		return r == DAEMON_PARENT_DONE ? 0 : 1;
 	}
+	harden();
 	r = set_up(&g);
 	if (!r)
 		r = run(&g);

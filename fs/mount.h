@@ -28,11 +28,13 @@ struct mount {
 	dev_t dev;                    /* of the mount; 0 before it is there */
 	uid_t uid;
 	gid_t gid;
-	struct pollers *pollers;    /* fs/ctl_files.c */
-	struct parked_watch *watch; /* fs/parked.c */
-	struct unshown *unshown;    /* fs/unshown.c */
+	struct pollers *pollers;     /* fs/ctl_files.c */
+	struct parked_watch *watch;  /* fs/parked.c */
+	struct deadlines *deadlines; /* fs/deadline.h: renames that wait */
+	struct unshown *unshown;     /* fs/unshown.c */
 	struct helper helper;
-	struct announce *announce;         /* fs/announce.c */
+	struct announce *announce; /* fs/announce.c */
+	size_t late_bytes;         /* fs/tree_change.c, under the nodes' lock */
 	LIST_HEAD(, open_file) open_files; /* under the nodes' lock */
 };
 

@@ -11,12 +11,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "deadline.h"
-
 enum {
 	BUCKETS = 8192,
-	/* Directories in use that one new directory may find in its way. */
-	DIRS_LOOKED_AT = 64,
+	/* Old ones in use that a new one may find in its way. */
+	LOOKED_AT = 64,
 };
 
 LIST_HEAD(bucket, node);
@@ -31,7 +29,6 @@ struct nodes {
 	struct bucket by_id[BUCKETS];
 	struct bucket by_name[BUCKETS];
 	struct age_list sent, dirs;
-	struct deadlines *deadlines;
 	uint64_t next_id;
 };
 
@@ -55,11 +52,6 @@ struct nodes *nodes_new(void)
 
 	if (!t)
 		return NULL;
-	t->deadlines = deadlines_new();
-	if (!t->deadlines) {
-		free(t);
-		return NULL;
-	}
 	mutex_init(&t->lock);
 	TAILQ_INIT(&t->sent.list);
 	TAILQ_INIT(&t->dirs.list);
@@ -70,11 +62,6 @@ struct nodes *nodes_new(void)
 struct mutex *nodes_mutex(struct nodes *t)
 {
 	return &t->lock;
-}
-
-struct deadlines *nodes_deadlines(struct nodes *t)
-{
-	return t->deadlines;
 }
 
 struct node *node_by_id_locked(struct nodes *t, uint64_t id)
@@ -149,35 +136,21 @@ static void forget_locked(struct nodes *t, struct node *n)
 
 /*
  * The kernel drops a name as soon as nothing uses it (it may not remember any:
- * tree_entry_locked), so a directory with one reference, its place in the
- * tree, is neither open nor anybody's working directory, and has no entries.
+ * tree_entry_locked), so what has one reference, its place in the tree, is
+ * neither open nor anybody's working directory, and has no entries. What is
+ * held shows itself soon.
  */
-static void age_dirs_locked(struct nodes *t)
+static void age_locked(struct nodes *t, struct age_list *l, unsigned max)
 {
 	unsigned i;
 
-	for (i = 0; t->dirs.n > NODE_DIRS_MAX && i < DIRS_LOOKED_AT; i++) {
-		struct node *oldest = TAILQ_FIRST(&t->dirs.list);
+	for (i = 0; l->n > max && i < LOOKED_AT; i++) {
+		struct node *oldest = TAILQ_FIRST(&l->list);
 
-		if (oldest->refs == 1)
+		if (oldest->refs == 1 && !oldest->held)
 			forget_locked(t, oldest);
 		else
-			age_keep_oldest_locked(t, &t->dirs);
-	}
-}
-
-/* Held files are few, and show themselves soon. */
-static void age_sent_locked(struct nodes *t)
-{
-	unsigned i, n = t->sent.n;
-
-	for (i = 0; t->sent.n > NODE_SENT_MAX && i < n; i++) {
-		struct node *oldest = TAILQ_FIRST(&t->sent.list);
-
-		if (oldest->held)
-			age_keep_oldest_locked(t, &t->sent);
-		else
-			forget_locked(t, oldest);
+			age_keep_oldest_locked(t, l);
 	}
 }
 
@@ -223,6 +196,8 @@ struct node *node_add_locked(struct nodes *t, struct node *dir,
 		return NULL;
 	}
 	n->id = id ? id : t->next_id++;
+	if (kind == NODE_CTL_TEXT)
+		n->id |= NODE_ID_TEXT;
 	n->kind = kind;
 	n->mode = mode;
 	n->refs = 1; /* being listed */
@@ -238,7 +213,7 @@ struct node *node_add_locked(struct nodes *t, struct node *dir,
 	if (kind == NODE_DIR) {
 		age_join_locked(t, n);
 		node_ref_locked(n, 1); /* it is not the one to leave */
-		age_dirs_locked(t);
+		age_locked(t, &t->dirs, NODE_DIRS_MAX);
 		node_unref_locked(t, n, 1);
 	}
 	return n;
@@ -320,7 +295,7 @@ void node_delivered_locked(struct nodes *t, struct node *n)
 	if (!n->listed || n->in_aged)
 		return;
 	age_join_locked(t, n);
-	age_sent_locked(t);
+	age_locked(t, &t->sent, NODE_SENT_MAX);
 }
 
 void nodes_free(struct nodes *t)
@@ -330,7 +305,6 @@ void nodes_free(struct nodes *t)
 
 	if (!t)
 		return;
-	deadlines_free(t->deadlines);
 	/* The kernel is gone: what it still knew is known by nobody. */
 	for (i = 0; i < BUCKETS; i++)
 		while ((n = LIST_FIRST(&t->by_id[i]))) {

@@ -25,12 +25,14 @@
 enum node_kind {
 	NODE_ROOT,
 	NODE_PEERS,
-	NODE_CTL,      /* .gtfs */
-	NODE_CTL_FILE, /* one of its files: ctl says which */
-	NODE_PEER,     /* peers/<name> */
-	NODE_DIR,      /* a directory that was sent */
-	NODE_FILE,     /* a file that was or is being sent */
-	NODE_LINK,     /* a symbolic link that was sent */
+	NODE_CTL,        /* .gtfs */
+	NODE_CTL_FILE,   /* one of its files: ctl says which */
+	NODE_CTL_FOLDER, /* requests and why: ctl says which */
+	NODE_PEER,       /* peers/<name> */
+	NODE_DIR,        /* a directory that was sent */
+	NODE_FILE,       /* a file that was or is being sent */
+	NODE_LINK,       /* a symbolic link that was sent */
+	NODE_CTL_TEXT,   /* in a NODE_CTL_FOLDER: ctl as that */
 };
 
 /* The well-known node ids. */
@@ -38,20 +40,26 @@ enum {
 	NODE_ID_ROOT = 1,
 	NODE_ID_PEERS,
 	NODE_ID_CTL,
-	NODE_ID_CTL_FIRST, /* and one for each file of .gtfs */
+	NODE_ID_CTL_FIRST, /* and one for each file and folder of .gtfs */
 	NODE_ID_FIRST = 64,
 };
+
+/* In the id of every NODE_CTL_TEXT. */
+#define NODE_ID_TEXT (UINT64_C(1) << 47)
 
 /* Inode numbers of these nodes, so that none is one of the backing's. */
 #define NODE_INO(id) ((UINT64_C(1) << 48) | (id))
 
-/* How many delivered files and links stay listed; the oldest leave first. */
+/* How many delivered files and links stay listed; the oldest leave first, but
+ * none that a program uses. */
 #define NODE_SENT_MAX 16384
 /*
  * How many directories: beyond that the oldest of those that are empty here
  * and that no program uses are forgotten (as many as a receiver remembers).
  */
 #define NODE_DIRS_MAX 32768
+
+struct late;
 
 struct node {
 	uint64_t id;
@@ -70,15 +78,24 @@ struct node {
 	struct timespec mtime, atime;
 	uint64_t size; /* NODE_FILE without a transfer */
 
-	unsigned ctl;          /* NODE_CTL_FILE */
+	unsigned ctl;          /* NODE_CTL_* */
 	struct peer *peer;     /* NODE_PEER and below: referenced */
-	uint64_t serial;       /* NODE_PEER: of the peer's entry */
+	uint64_t serial;       /* NODE_PEER: of the peer's entry;
+				* NODE_CTL_TEXT: texts_find's */
 	struct outdir *outdir; /* NODE_DIR */
 	struct outgoing *out;  /* NODE_FILE: the transfer, while it matters */
 	/* NODE_FILE: of the version that was committed last; NODE_LINK. */
 	uint8_t out_id[WIRE_ID_BYTES];
 	bool delivered; /* there is such a version */
 	bool held;      /* ... and the peer does not show it yet */
+	/* NODE_FILE, in flight: what it replaces when it is committed, because
+	 * it was renamed over that. Else it stays (fs/version.c). */
+	struct {
+		uint8_t id[WIRE_ID_BYTES];
+		uint64_t size;
+		bool there;
+	} below;
+	struct late *late; /* fs/tree_change.c: changes that wait */
 	/*
 	 * Who committed it (made it: NODE_DIR, NODE_LINK), and when (now_ms()),
 	 * for unlink's five seconds. Who renames a file to a name that is in
@@ -92,15 +109,11 @@ struct node {
 	char *target; /* NODE_LINK */
 };
 
-struct deadlines; /* fs/deadline.h */
 struct nodes;
 
 struct nodes *nodes_new(void);
-/* When nothing waits for a deadline any more. */
 void nodes_free(struct nodes *t);
 struct mutex *nodes_mutex(struct nodes *t);
-/* For requests that wait until a node has changed. */
-struct deadlines *nodes_deadlines(struct nodes *t);
 
 /* By id; NULL: forgotten. Without taking a reference. */
 struct node *node_by_id_locked(struct nodes *t, uint64_t id);
@@ -131,7 +144,8 @@ int node_move_locked(
 void node_begun_locked(struct nodes *t, struct node *n);
 /*
  * Delivered: the oldest entries beyond NODE_SENT_MAX are forgotten, but none
- * that is held. Nothing has changed at the peer: mtimes stay.
+ * that is held, or that a program uses. Nothing has changed at the peer: mtimes
+ * stay.
  */
 void node_delivered_locked(struct nodes *t, struct node *n);
 

@@ -21,8 +21,9 @@ static struct mount *mount_of(fuse_req_t req)
 
 static bool is_ctl(fuse_ino_t ino)
 {
-	return ino >= NODE_ID_CTL_FIRST &&
-	       ino < NODE_ID_CTL_FIRST + CTL_FILES_COUNT;
+	return (ino >= NODE_ID_CTL_FIRST &&
+		   ino < NODE_ID_CTL_FIRST + CTL_FILES_COUNT) ||
+	       ino & NODE_ID_TEXT;
 }
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)

@@ -179,6 +179,15 @@ static int take_own(
 	return own->set(o, what, value);
 }
 
+/* fstab's own options have '_' where those of commands have '-'. */
+static bool is_called(const char *item, const char *name)
+{
+	for (; *item && *name; item++, name++)
+		if (*item != *name && !(*item == '_' && *name == '-'))
+			return false;
+	return *item == *name;
+}
+
 static bool for_fstab(const char *item)
 {
 	return strncmp(item, "x-", 2) == 0 || strncmp(item, "X-", 2) == 0 ||
@@ -200,7 +209,8 @@ static int take_item(struct options *o, char *item)
 	if (equals)
 		*equals = '\0';
 	for (i = 0; i < OPTION_VALUES; i++)
-		if (strcmp(item, option_values[i].name) == 0)
+		if (is_called(item, option_values[i].name) &&
+		    (value || strcmp(item, "group") != 0)) /* fstab's own */
 			return take_own(o, &option_values[i], value);
 	for (i = 0; i < KNOWN && strcmp(item, known[i].name); i++)
 		;

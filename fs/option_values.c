@@ -14,7 +14,9 @@
 #include "escape.h"
 
 #define PATIENCE_MAX 86400 /* a day, in seconds */
-#define HOST_MAX     253   /* RFC 1035 2.3.4, as text */
+/* The program that asks is hung for as long. */
+#define ASK_MAX  600
+#define HOST_MAX 253 /* RFC 1035 2.3.4, as text */
 /* Peers dial no port below it: those are other services'. */
 #define PORT_LEAST 1024
 
@@ -220,21 +222,48 @@ static int set_ack(struct options *o, const char *what, const char *value)
 
 static int set_accept(struct options *o, const char *what, const char *value)
 {
-	bool lan;
-	int r = choose(what, value, "lan", "known", &lan);
+	if (!strcmp(value, "ask"))
+		o->accept = TRUST_ASKED;
+	else if (!strcmp(value, "known"))
+		o->accept = TRUST_KNOWN;
+	else if (!strcmp(value, "lan"))
+		o->accept = TRUST_LAN;
+	else {
+		complain("%s: '%s' is not known; write ask, known or lan", what,
+		    value);
+		return -EINVAL;
+	}
+	return 0;
+}
 
-	if (r == 0)
-		o->accept = lan ? TRUST_LAN : TRUST_KNOWN;
-	return r;
+static int set_seconds(const char *what, const char *value, unsigned least,
+    unsigned most, unsigned *ret)
+{
+	unsigned n;
+
+	if (parse_number(value, most, &n) == 0 && n >= least) {
+		*ret = n;
+		return 0;
+	}
+	complain("%s: '%s' is no number of seconds from %u to %u", what, value,
+	    least, most);
+	return -EINVAL;
+}
+
+static int set_group(struct options *o, const char *what, const char *value)
+{
+	return set_path(&o->group, what, value);
 }
 
 static int set_patience(struct options *o, const char *what, const char *value)
 {
-	if (parse_number(value, PATIENCE_MAX, &o->patience_s) == 0)
-		return 0;
-	complain("%s: '%s' is no number of seconds from 0 to %d", what, value,
-	    PATIENCE_MAX);
-	return -EINVAL;
+	return set_seconds(what, value, 0, PATIENCE_MAX, &o->patience_s);
+}
+
+static int set_ask_timeout(
+    struct options *o, const char *what, const char *value)
+{
+	return set_seconds(what, value, 1, ASK_MAX, &o->ask_timeout_s);
 }
 
 /*
@@ -324,6 +353,8 @@ const struct option_value option_values[OPTION_VALUES] = {
 	{ "discovery", set_discovery },
 	{ "peer", set_peer },
 	{ "accept", set_accept },
+	{ "group", set_group },
 	{ "ack", set_ack },
 	{ "patience", set_patience },
+	{ "ask-timeout", set_ask_timeout },
 };

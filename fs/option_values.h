@@ -8,12 +8,12 @@
 #include "options.h"
 
 struct option_value {
-	const char *name; /* without dashes */
+	const char *name; /* without dashes; "_" of the list is "-" here */
 	/* what: as the user wrote it, for complaints. 0, -EINVAL, -ENOMEM. */
 	int (*set)(struct options *o, const char *what, const char *value);
 };
 
-#define OPTION_VALUES 9
+#define OPTION_VALUES 11
 extern const struct option_value option_values[OPTION_VALUES];
 
 /*

@@ -24,11 +24,11 @@
 static const char help[] =
     "gtfs [options] DIR           mount: copy into DIR/peers/NAME/ to send,\n"
     "                             find in DIR/inbox/ what others have sent\n"
-    "gtfs peers | status          who is there, what is going on; --json\n"
-    "gtfs accept NAME | refuse NAME | forget NAME\n"
+    "gtfs peers | status | requests | why [NAME]        (each takes --json)\n"
+    "gtfs accept NAME [--quota SIZE[,FILES]] | refuse NAME | forget NAME\n"
+    "gtfs verify NAME | pair | pair NAME      compare words, or type a code\n"
     "gtfs stop                    finish, say goodbye, unmount\n"
     "                             (--mount DIR if there are several mounts)\n"
-    "\n"
     "  --name NAME                what others see; default: the host name\n"
     "  --inbox DIR                default: ~/.local/share/gtfs/inbox\n"
     "  --state DIR                default: ~/.local/state/gtfs\n"
@@ -36,8 +36,11 @@ static const char help[] =
     "  --discovery avahi|off      default: avahi\n"
     "  --peer NAME=HOST[:PORT]    one that multicast does not reach; "
     "repeatable\n"
-    "  --accept known|lan         strangers are refused (default), or let in\n"
-    "                             on first use and known from then on\n"
+    "  --accept ask|known|lan     a stranger: you are asked (default), it is\n"
+    "                             refused, or let in and known from then on\n"
+    "  --ask-timeout SECONDS      for the answer to a stranger; default: 30\n"
+    "  --group FILE               machines with its passphrase trust each "
+    "other\n"
     "  --ack durable|received     received: no fsyncs; default: durable\n"
     "  --patience SECONDS         for a peer that is lost; default: 60\n"
     "  -o OPT[,OPT...]            these without dashes, and FUSE's options\n"
@@ -51,6 +54,7 @@ void options_fini(struct options *o)
 	free(o->name);
 	free(o->inbox);
 	free(o->state);
+	free(o->group);
 	free(o->fuse);
 	for (unsigned i = 0; i < o->n_peers; i++) {
 		free(o->peers[i].name);
@@ -246,9 +250,10 @@ int options_parse(int argc, char **argv, struct options *ret)
 		.listen_address = { .ss_family = AF_UNSPEC },
 		.listen_port = OPTIONS_PORT,
 		.discovery = true,
-		.accept = TRUST_KNOWN,
+		.accept = TRUST_ASKED,
 		.durable = true,
 		.patience_s = OPTIONS_PATIENCE,
+		.ask_timeout_s = OPTIONS_ASK,
 		.fuse = strdup(""),
 	};
 	bool listed = false;

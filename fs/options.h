@@ -16,6 +16,7 @@
 
 #define OPTIONS_PORT     4717
 #define OPTIONS_PATIENCE 60 /* seconds */
+#define OPTIONS_ASK      30
 
 /* A peer that multicast does not reach. */
 struct options_peer {
@@ -39,8 +40,10 @@ struct options {
 	struct options_peer *peers;
 	unsigned n_peers;
 	enum trust_default accept; /* --accept: strangers */
+	char *group;               /* --group: a file, absolute; or NULL */
 	bool durable;              /* --ack durable */
 	unsigned patience_s;
+	unsigned ask_timeout_s; /* how long a stranger's question is open */
 
 	bool foreground; /* debug means foreground too */
 	bool debug;

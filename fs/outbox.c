@@ -150,9 +150,9 @@ void outbox_flush(struct mount *m, fuse_req_t req, struct fuse_file_info *fi)
 		return;
 	}
 	if (action == COMMIT_ABORT) {
-		outgoing_abort(o, -ECANCELED);
+		outgoing_abort(o, r);
 		outgoing_put(o);
-		fuse_reply_err(req, ECANCELED);
+		fuse_reply_err(req, -r);
 		return;
 	}
 	p = parked_new(m, req,
@@ -172,10 +172,7 @@ void outbox_flush(struct mount *m, fuse_req_t req, struct fuse_file_info *fi)
 
 void outbox_note_truncate(const struct fuse_file_info *fi)
 {
-	struct open_file *f = from(fi);
-
-	f->used = true;
-	f->wrote = true;
+	commit_note_change(from(fi));
 }
 
 void outbox_fsync(struct mount *m, fuse_req_t req, struct fuse_file_info *fi)
@@ -191,7 +188,7 @@ void outbox_fsync(struct mount *m, fuse_req_t req, struct fuse_file_info *fi)
 	p = parked_new(m, req, PARKED_FSYNC, f->node, o, 0);
 	outgoing_put(o);
 	if (p)
-		parked_settle(p, outgoing_checkpoint(p->out, &p->waiter), 0);
+		parked_settle(p, outgoing_sync(p->out, &p->waiter), 0);
 }
 
 /* *ret: what mode of fallocate(2) asks of the peer. False: nothing it can. */
@@ -223,7 +220,7 @@ void outbox_fallocate(struct mount *m, fuse_req_t req, int mode, off_t offset,
 		fuse_reply_err(req, EOPNOTSUPP);
 		return;
 	}
-	f->used = f->wrote = true;
+	commit_note_change(f);
 	for (;;) {
 		p = park_change(m, req, PARKED_FALLOCATE, f);
 		if (!p)

@@ -18,9 +18,10 @@
 /* For so long a refusal may be why a program empties a file (ms). */
 #define DENIED_MS 5000
 
-/* An open file of n, for the process behind req. */
-static struct open_file *open_new_locked(
-    struct mount *m, fuse_req_t req, struct node *n, bool reads, bool wrote)
+/* An open file of n; by whom: tgid 0 where that cannot be told. */
+static struct open_file *open_new_locked(struct mount *m,
+    const struct procs_id *by, struct node *n, bool reads, bool wrote,
+    bool changed)
 {
 	struct open_file *f = calloc(1, sizeof(*f));
 
@@ -31,9 +32,11 @@ static struct open_file *open_new_locked(
 		f->out = outgoing_get(n->out);
 	f->file.ino = NODE_INO(n->id);
 	f->file.dev = m->dev;
-	f->unknown = procs_identify(fuse_req_ctx(req)->pid, &f->opener) != 0;
+	f->opener = *by;
+	f->unknown = !by->tgid;
 	f->reads = reads;
 	f->wrote = wrote;
+	f->changed = changed;
 	node_ref_locked(n, 1);
 	LIST_INSERT_HEAD(&m->open_files, f, entry);
 	return f;
@@ -91,14 +94,19 @@ void outbox_create(struct mount *m, fuse_req_t req, fuse_ino_t parent,
 	struct outgoing *drop = NULL;
 	struct fuse_entry_param e;
 	struct open_file *f = NULL;
+	struct procs_id by = { 0 };
 	struct node *n = NULL;
-	int r;
+	int r = procs_identify(fuse_req_ctx(req)->pid, &by);
 
+	if (procs_is_shortage(r)) {
+		fuse_reply_err(req, -r);
+		return;
+	}
 	mutex_lock(lock);
 	r = create_locked(
 	    m, node_by_id_locked(m->nodes, parent), name, mode, &n);
 	if (!r) {
-		f = open_new_locked(m, req, n, false, true);
+		f = open_new_locked(m, &by, n, false, true, false);
 		r = f ? 0 : -ENOMEM;
 	}
 	if (f) {
@@ -158,31 +166,30 @@ static int open_locked(struct mount *m, struct node *n, int flags)
  * and put a new one in its place. Who has just been refused the content may
  * not empty the file, as long as that can be the reason for it.
  */
-static bool may_empty_locked(const struct node *n, pid_t tid)
+static bool may_empty_locked(const struct node *n, const struct procs_id *by)
 {
-	struct procs_id by;
-
 	return !n->denied.tgid || now_ms() - n->denied_ms >= DENIED_MS ||
-	       procs_identify(tid, &by) || !procs_same(&by, &n->denied);
+	       !procs_same(by, &n->denied);
 }
 
-static void note_denied_locked(struct node *n, pid_t tid)
+static void note_denied_locked(struct node *n, const struct procs_id *by)
 {
-	if (!procs_identify(tid, &n->denied))
-		n->denied_ms = now_ms();
+	n->denied = *by;
+	n->denied_ms = now_ms();
 }
 
-/* As open_locked, for the process of thread tid. */
-static int open_by_locked(struct mount *m, struct node *n, int flags, pid_t tid)
+/* As open_locked, by this process. */
+static int open_by_locked(
+    struct mount *m, struct node *n, int flags, const struct procs_id *by)
 {
 	bool reads = (flags & O_ACCMODE) == O_RDONLY;
 	int r;
 
-	if (!reads && (flags & O_TRUNC) && !may_empty_locked(n, tid))
+	if (!reads && (flags & O_TRUNC) && !may_empty_locked(n, by))
 		return -EACCES;
 	r = open_locked(m, n, flags);
 	if (reads && r == -EACCES)
-		note_denied_locked(n, tid);
+		note_denied_locked(n, by);
 	return r;
 }
 
@@ -191,17 +198,23 @@ void outbox_open(
 {
 	struct mutex *lock = nodes_mutex(m->nodes);
 	bool reads = (fi->flags & O_ACCMODE) == O_RDONLY;
+	bool empties = !reads && (fi->flags & O_TRUNC);
 	struct open_file *f = NULL;
+	struct procs_id by = { 0 };
 	struct node *n;
-	int r = -ESTALE;
+	int r = procs_identify(fuse_req_ctx(req)->pid, &by);
 
+	if (procs_is_shortage(r)) {
+		fuse_reply_err(req, -r);
+		return;
+	}
+	r = -ESTALE;
 	mutex_lock(lock);
 	n = node_by_id_locked(m->nodes, ino);
 	if (n)
-		r = open_by_locked(m, n, fi->flags, fuse_req_ctx(req)->pid);
+		r = open_by_locked(m, n, fi->flags, &by);
 	if (!r) {
-		f = open_new_locked(
-		    m, req, n, reads, !reads && (fi->flags & O_TRUNC));
+		f = open_new_locked(m, &by, n, reads, empties, empties);
 		r = f ? 0 : -ENOMEM;
 	}
 	mutex_unlock(lock);

@@ -40,6 +40,13 @@ struct place {
 	/* An earlier delivery of this sender, busy, shown in dir; or NULL. */
 	const struct delivered_file *over;
 	bool exact; /* over, or nothing */
+	/*
+	 * Its sender does not ask for it now: the times that it has given to
+	 * dir stay.
+	 */
+	bool unasked;
+	/* Its sender relies on it: what cannot be taken back stays visible. */
+	bool promised;
 
 	unsigned compared; /* files in the way, with this one */
 

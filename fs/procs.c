@@ -23,10 +23,12 @@ int procs_identify(pid_t tid, struct procs_id *ret)
 {
 	struct procs_status status;
 	struct procs_stat leader;
+	int r = tid > 0 ? procs_status_read(tid, &status) : -ESRCH;
 
-	if (tid <= 0 || procs_status_read(tid, &status) ||
-	    procs_stat_read(status.tgid, &leader))
-		return -ESRCH;
+	if (!r)
+		r = procs_stat_read(status.tgid, &leader);
+	if (r)
+		return procs_is_shortage(r) ? r : -ESRCH;
 	*ret = (struct procs_id){ .tgid = leader.pid, .start = leader.start };
 	return 0;
 }
@@ -51,18 +53,20 @@ int procs_caller(pid_t tid, struct procs_caller *ret)
 {
 	struct procs_caller c = { 0 };
 	struct procs_status status;
-	struct procs_stat s, leader;
+	struct procs_stat s = { 0 }, leader;
+	int r = tid > 0 ? procs_status_read(tid, &status) : -ESRCH;
 
-	if (tid <= 0 || procs_status_read(tid, &status))
-		return -ESRCH;
+	if (r)
+		return procs_is_shortage(r) ? r : -ESRCH;
 	c.id.tgid = status.tgid;
 	c.readable = is_readable(status.tgid);
 	if (!status.memory) {
-		if (procs_stat_read(tid, &s))
-			return -ESRCH;
+		r = procs_stat_read(tid, &s);
 		leader = s;
-		if (tid != status.tgid && procs_stat_read(status.tgid, &leader))
-			return -ESRCH;
+		if (!r && tid != status.tgid)
+			r = procs_stat_read(status.tgid, &leader);
+		if (r)
+			return procs_is_shortage(r) ? r : -ESRCH;
 		c.id.start = leader.start;
 		c.exiting = s.flags & PROCS_PF_EXITING;
 	}

@@ -17,6 +17,18 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/*
+ * Sets descriptors aside, so that /proc can be read when all others are in use;
+ * what has been lost of them is replaced. 0 or -errno.
+ */
+int procs_reserve(void);
+
+/*
+ * Did a function below fail for want of descriptors or memory? Then nothing is
+ * known that could be, which must not pass for "cannot be known".
+ */
+bool procs_is_shortage(int r);
+
 struct procs_id {
 	pid_t tgid; /* 0: not known */
 	/* Clock ticks since boot, /proc/PID/stat field 22; 0: not known. */
@@ -33,16 +45,17 @@ struct procs_caller {
 
 /*
  * The process of thread tid (as in a FUSE request; 0: another pid namespace).
- * Returns 0, or -ESRCH where nothing can be known. How killed is decided: the
- * low seven bits of exit_code (field 52); a thread that ends because another
- * one called exit_group carries PF_SIGNALED too, but the status of that call.
- * Where exit_code cannot be read (it shows 0 then), PF_SIGNALED decides.
+ * Returns 0, -ESRCH where nothing can be known, or a shortage. How killed is
+ * decided: the low seven bits of exit_code (field 52); a thread that ends
+ * because another one called exit_group carries PF_SIGNALED too, but the status
+ * of that call. Where exit_code cannot be read (it shows 0 then), PF_SIGNALED
+ * decides.
  */
 int procs_caller(pid_t tid, struct procs_caller *ret);
 
 /*
  * The id of a caller that is not in execve(2): it opens, writes, renames.
- * 0 or -ESRCH. (procs_caller gives a caller that lives on no start.)
+ * As procs_caller. (That gives a caller that lives on no start.)
  */
 int procs_identify(pid_t tid, struct procs_id *ret);
 
@@ -69,8 +82,8 @@ struct procs_holders {
  * (/proc/PID/task/TID/children, recursively, bounded). A descriptor counts when
  * its fdinfo has the file's ino and a mnt_id of a mount of dev (looked up in
  * that process's own mountinfo, only when the ino matches). Returns 0, -EACCES
- * (may not be looked at) or -ESRCH. An exiting process shows no descriptors
- * of its own any more, but still its children.
+ * (may not be looked at), -ESRCH, or a shortage. An exiting process shows no
+ * descriptors of its own any more, but still its children.
  */
 int procs_holders(const struct procs_id *id, const struct procs_file *file,
     struct procs_holders *ret);
@@ -79,9 +92,9 @@ int procs_holders(const struct procs_id *id, const struct procs_file *file,
  * Does a process that is no descendant of id hold the file for writing, because
  * the one in between has ended? It is a child of init or of another ancestor of
  * id now; those are looked at, but for the n_but processes and the ancestors
- * themselves. What may not be looked at does not count.
+ * themselves. What may not be looked at does not count. 1, 0, or a shortage.
  */
-bool procs_orphans(const struct procs_id *id, const struct procs_file *file,
+int procs_orphans(const struct procs_id *id, const struct procs_file *file,
     const struct procs_id *but, unsigned n_but);
 
 /* Is descriptor 1 or 2 of the process this file? */

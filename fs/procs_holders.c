@@ -75,16 +75,23 @@ static bool mount_line_feed(struct mount_line *l, char c)
 	return ++l->field == 4;
 }
 
-/* Positive: found, and *ret_dev is its device. 0: not there. */
+/* Notes what must not pass for "there is none". */
+static void note_shortage(struct procs_look *l, int r)
+{
+	if (!l->shortage && procs_is_shortage(r))
+		l->shortage = r;
+}
+
+/* Positive: found, and *ret_dev is its device. 0: not there. -errno. */
 static int mount_find(const char *path, uint64_t mnt_id, dev_t *ret_dev)
 {
 	struct mount_line line = { 0 };
 	char buf[4096];
-	int found = 0, fd = open(path, O_RDONLY | O_CLOEXEC);
+	int found = 0, fd = procs_openat(AT_FDCWD, path, 0);
 	ssize_t n;
 
 	if (fd < 0)
-		return 0;
+		return fd;
 	while (!found && (n = read(fd, buf, sizeof(buf))) != 0) {
 		if (n < 0 && errno != EINTR)
 			break;
@@ -93,7 +100,7 @@ static int mount_find(const char *path, uint64_t mnt_id, dev_t *ret_dev)
 				line.value[0] == mnt_id;
 		}
 	}
-	close(fd);
+	procs_close(fd);
 	if (found) {
 		*ret_dev =
 		    makedev((unsigned)line.value[2], (unsigned)line.value[3]);
@@ -110,14 +117,18 @@ static bool is_files_mount(struct procs_look *w, pid_t pid, uint64_t mnt_id)
 {
 	char path[PROCS_PATH_MAX];
 	dev_t dev = 0;
+	int r;
 
 	if (w->mnt_known && w->mnt_id == mnt_id)
 		return w->mnt_is_files;
 	procs_path(path, pid, "mountinfo");
-	w->mnt_is_files =
-	    (mount_find(path, mnt_id, &dev) ||
-		mount_find("/proc/self/mountinfo", mnt_id, &dev)) &&
-	    dev == w->file->dev;
+	r = mount_find(path, mnt_id, &dev);
+	note_shortage(w, r);
+	if (r <= 0) {
+		r = mount_find("/proc/self/mountinfo", mnt_id, &dev);
+		note_shortage(w, r);
+	}
+	w->mnt_is_files = r > 0 && dev == w->file->dev;
 	w->mnt_id = mnt_id;
 	w->mnt_known = true;
 	return w->mnt_is_files;
@@ -153,7 +164,7 @@ static void kept_init(struct kept *k, const struct procs_id *id)
 static void close_if_open(int fd)
 {
 	if (fd >= 0)
-		close(fd);
+		procs_close(fd);
 }
 
 static void kept_fini(struct kept *k)
@@ -165,28 +176,35 @@ static void kept_fini(struct kept *k)
 		close_if_open(k->descriptor[i]);
 }
 
-/* Opens what is not open yet. The descriptor, or -errno. */
+/* Opens what is not open yet. The descriptor, or as procs_slurp. */
 static int kept_open(int *fd, int dirfd, const char *path, int flags)
 {
-	if (*fd < 0)
-		*fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | flags);
-	return *fd < 0 ? -errno : *fd;
+	int r = *fd;
+
+	if (r < 0)
+		r = procs_openat(dirfd, path, flags);
+	if (r >= 0)
+		*fd = r;
+	return r;
 }
 
 /*
  * What is kept of this process, or *own where another thread uses that.
- * NULL: there is no such process.
+ * NULL: *ret_error is -ESRCH (there is no such process), or a shortage.
  */
-static struct kept *kept_take(const struct procs_id *id, struct kept *own)
+static struct kept *kept_take(
+    const struct procs_id *id, struct kept *own, int *ret_error)
 {
 	struct kept *k = atomic_flag_test_and_set(&kept_in_use) ? own : &kept;
 	struct procs_status s;
+	int r = -ESRCH;
 
 	/* Without its start it may be another one by now. */
 	if (id->tgid > 0 && k == &kept && id->start && procs_same(&k->id, id))
 		return k;
-	if (id->tgid > 0 && procs_status_read(id->tgid, &s) == 0 &&
-	    s.tgid == id->tgid) {
+	if (id->tgid > 0)
+		r = procs_status_read(id->tgid, &s);
+	if (!r && s.tgid == id->tgid) {
 		if (k == &kept && k->id.tgid)
 			kept_fini(k);
 		kept_init(k, id);
@@ -194,6 +212,7 @@ static struct kept *kept_take(const struct procs_id *id, struct kept *own)
 	}
 	if (k == &kept)
 		atomic_flag_clear(&kept_in_use);
+	*ret_error = procs_is_shortage(r) ? r : -ESRCH;
 	return NULL;
 }
 
@@ -209,13 +228,14 @@ static void kept_give_back(struct kept *k)
 static ssize_t read_fdinfo(struct kept *k, int dirfd, const char *name,
     int number, char *ret, size_t cap)
 {
-	int *fd;
+	int *fd =
+	    k && number < KEPT_DESCRIPTORS ? &k->descriptor[number] : NULL;
 
-	if (!k || number >= KEPT_DESCRIPTORS)
+	/* Not of the reserve: that is for what is closed again at once. */
+	if (fd && *fd < 0)
+		*fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC);
+	if (!fd || *fd < 0)
 		return procs_slurp(dirfd, name, ret, cap);
-	fd = &k->descriptor[number];
-	if (kept_open(fd, dirfd, name, 0) < 0)
-		return errno == ENOENT ? -ESRCH : -errno;
 	return procs_slurp_open(*fd, ret, cap);
 }
 
@@ -256,8 +276,10 @@ static int count_descriptors(struct procs_look *w, struct kept *k, pid_t pid,
 int procs_look_at(struct procs_look *l, pid_t pid, unsigned *ret_n)
 {
 	bool ignored = false;
+	int r = count_descriptors(l, NULL, pid, ret_n, &ignored);
 
-	return count_descriptors(l, NULL, pid, ret_n, &ignored);
+	note_shortage(l, r);
+	return r;
 }
 
 /* Adds the children of a thread: numbers with a space behind each. */
@@ -291,18 +313,21 @@ static void add_children(struct walk *w, pid_t pid)
 {
 	char path[PROCS_PATH_MAX];
 	struct procs_dir d;
-	int tid, fd;
+	int tid, fd, r;
 
 	procs_path(path, pid, "task");
-	if (procs_dir_open(&d, path))
+	r = procs_dir_open(&d, path);
+	note_shortage(&w->look, r);
+	if (r)
 		return;
 	while (w->threads < WALK_THREADS && procs_dir_next(&d, &tid)) {
 		w->threads++;
 		snprintf(path, sizeof(path), "%d/children", tid);
-		fd = openat(d.fd, path, O_RDONLY | O_CLOEXEC);
+		fd = procs_openat(d.fd, path, 0);
+		note_shortage(&w->look, fd);
 		if (fd >= 0) {
 			add_children_of(w, fd);
-			close(fd);
+			procs_close(fd);
 		}
 	}
 	procs_dir_close(&d);
@@ -310,16 +335,20 @@ static void add_children(struct walk *w, pid_t pid)
 
 /*
  * The same through k. The link count of task/ is two and one for each thread;
- * a process with one thread needs no more looking. 0, or -ESRCH: it has gone.
+ * a process with one thread needs no more looking. 0, -ESRCH (it has gone), or
+ * a shortage.
  */
 static int add_children_kept(struct walk *w, struct kept *k)
 {
 	char path[PROCS_PATH_MAX];
 	struct stat st;
+	int r;
 
 	procs_path(path, k->id.tgid, "task");
-	if (kept_open(&k->task, AT_FDCWD, path, O_DIRECTORY) < 0 ||
-	    fstat(k->task, &st) || st.st_nlink <= 2)
+	r = kept_open(&k->task, AT_FDCWD, path, O_DIRECTORY);
+	if (r < 0)
+		return r;
+	if (fstat(k->task, &st) || st.st_nlink <= 2)
 		return -ESRCH;
 	snprintf(path, sizeof(path), "%d/children", k->id.tgid);
 	if (st.st_nlink > 3 || kept_open(&k->children, k->task, path, 0) < 0)
@@ -333,12 +362,12 @@ int procs_holders(const struct procs_id *id, const struct procs_file *file,
     struct procs_holders *ret)
 {
 	struct procs_holders h = { 0 };
-	struct kept own, *k = kept_take(id, &own);
+	int r = -ESRCH;
+	struct kept own, *k = kept_take(id, &own, &r);
 	struct walk w;
-	int r;
 
 	if (!k)
-		return -ESRCH;
+		return r;
 	w.look = (struct procs_look){ .file = file };
 	w.threads = w.n = 0;
 	r = count_descriptors(&w.look, k, id->tgid, &h.own, &h.stdio);
@@ -346,13 +375,15 @@ int procs_holders(const struct procs_id *id, const struct procs_file *file,
 		r = add_children_kept(&w, k);
 	kept_give_back(k);
 	if (r)
-		return r == -EACCES ? -EACCES : -ESRCH;
+		return r;
 	/* A descendant that became another user's is not to be looked at, and
 	 * one that has gone holds nothing: both count for nothing. */
 	for (unsigned i = 0; i < w.n; i++) {
 		procs_look_at(&w.look, w.found[i], &h.descendants);
 		add_children(&w, w.found[i]);
 	}
+	if (w.look.shortage)
+		return w.look.shortage;
 	*ret = h;
 	return 0;
 }
@@ -374,13 +405,15 @@ bool procs_is_stdio(const struct procs_id *id, const struct procs_file *file)
 	return hit;
 }
 
-unsigned procs_children(pid_t pid, pid_t *ret, unsigned max)
+int procs_children(pid_t pid, pid_t *ret, unsigned max)
 {
 	struct walk w = { 0 };
 
 	add_children(&w, pid);
+	if (w.look.shortage)
+		return w.look.shortage;
 	if (w.n < max)
 		max = w.n;
 	memcpy(ret, w.found, max * sizeof(*ret));
-	return max;
+	return (int)max;
 }

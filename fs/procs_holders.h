@@ -12,6 +12,7 @@ struct procs_look {
 	/* The last mount asked for: its numbers are unique in the kernel. */
 	uint64_t mnt_id;
 	bool mnt_known, mnt_is_files; /* both false at first */
+	int shortage; /* the first one met, negative; 0 at first */
 };
 
 /*
@@ -20,7 +21,7 @@ struct procs_look {
  */
 int procs_look_at(struct procs_look *l, pid_t pid, unsigned *ret_n);
 
-/* The children of a process, max at most; the count. */
-unsigned procs_children(pid_t pid, pid_t *ret, unsigned max);
+/* The children of a process, max at most; the count, or a shortage. */
+int procs_children(pid_t pid, pid_t *ret, unsigned max);
 
 #endif

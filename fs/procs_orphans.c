@@ -50,7 +50,7 @@ static bool is_listed(pid_t pid, const pid_t *list, unsigned n)
 	return false;
 }
 
-bool procs_orphans(const struct procs_id *id, const struct procs_file *file,
+int procs_orphans(const struct procs_id *id, const struct procs_file *file,
     const struct procs_id *but, unsigned n_but)
 {
 	struct procs_look look = { .file = file };
@@ -58,14 +58,16 @@ bool procs_orphans(const struct procs_id *id, const struct procs_file *file,
 	unsigned n_above = ancestors(id, above), held = 0;
 
 	for (unsigned i = 0; i < n_above && !held; i++) {
-		unsigned n = procs_children(above[i], children, CHILDREN_MAX);
+		int n = procs_children(above[i], children, CHILDREN_MAX);
 
-		for (unsigned k = 0; k < n && !held; k++) {
+		if (n < 0)
+			return n;
+		for (int k = 0; k < n && !held; k++) {
 			if (children[k] != id->tgid &&
 			    !is_listed(children[k], above, n_above) &&
 			    !is_among(children[k], but, n_but))
 				procs_look_at(&look, children[k], &held);
 		}
 	}
-	return held > 0;
+	return held ? 1 : look.shortage;
 }

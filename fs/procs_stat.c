@@ -8,9 +8,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "procs.h"
+#include "sync.h"
 
 /* One field, decimal, perhaps negative; -1: something else is there. */
 static int take_number(const char **at, const char *end, uint64_t *ret)
@@ -63,7 +67,6 @@ int procs_stat_parse(const char *text, size_t len, struct procs_stat *ret)
 		case 9: s.flags = (uint32_t)n; break;
 		case 20: s.threads = (int64_t)n; break;
 		case 22: s.start = n; break;
-		case 26: s.start_code = n; break;
 		case 52: s.exit_code = (int)n; break;
 		}
 	}
@@ -161,15 +164,106 @@ static int gone_or(int error)
 	}
 }
 
+/*
+ * Descriptors that are given up for a moment when there are no others: what
+ * cannot be read here decides whether a file is published. One look has a
+ * directory, a file in it and what is kept of one process open at once.
+ */
+enum { SPARES = 16 };
+
+static struct mutex spares_lock = MUTEX_INIT;
+static int spare[SPARES] GUARDED_BY(spares_lock);
+static unsigned n_spares GUARDED_BY(spares_lock);
+static int root_fd = -1; /* what they are copies of */
+/* How many have been given up: closing asks for it without the lock. */
+static atomic_uint n_given;
+
+int procs_reserve(void)
+{
+	int fd, r = 0;
+
+	mutex_lock(&spares_lock);
+	if (root_fd < 0)
+		root_fd = open("/proc", O_PATH | O_CLOEXEC);
+	if (root_fd < 0)
+		r = -errno;
+	while (!r && n_spares + n_given < SPARES) {
+		fd = fcntl(root_fd, F_DUPFD_CLOEXEC, 0);
+		if (fd < 0)
+			r = -errno;
+		else
+			spare[n_spares++] = fd;
+	}
+	mutex_unlock(&spares_lock);
+	return r;
+}
+
+bool procs_is_shortage(int r)
+{
+	return r < 0 && r != -ESRCH && r != -EACCES;
+}
+
+/* Another thread may be faster to use the number: then one more is tried. */
+static int open_with_spare(int dirfd, const char *path, int flags)
+{
+	int fd = -1;
+
+	mutex_lock(&spares_lock);
+	while (fd < 0 && (errno == EMFILE || errno == ENFILE) && n_spares) {
+		close(spare[--n_spares]);
+		n_given++;
+		fd = openat(dirfd, path, flags);
+		if (fd < 0 && errno != EMFILE && errno != ENFILE) {
+			int error = errno;
+
+			spare[n_spares] = fcntl(root_fd, F_DUPFD_CLOEXEC, 0);
+			if (spare[n_spares] >= 0) {
+				n_spares++;
+				n_given--;
+			}
+			errno = error;
+		}
+	}
+	mutex_unlock(&spares_lock);
+	return fd;
+}
+
+int procs_openat(int dirfd, const char *path, int flags)
+{
+	int fd;
+
+	flags |= O_RDONLY | O_CLOEXEC;
+	fd = openat(dirfd, path, flags);
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE))
+		fd = open_with_spare(dirfd, path, flags);
+	return fd < 0 ? gone_or(errno) : fd;
+}
+
+void procs_close(int fd)
+{
+	if (n_given) {
+		mutex_lock(&spares_lock);
+		/* In one step, so that nobody else gets the number. */
+		if (n_given && dup3(root_fd, fd, O_CLOEXEC) == fd) {
+			spare[n_spares++] = fd;
+			n_given--;
+			fd = -1;
+		}
+		mutex_unlock(&spares_lock);
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
 ssize_t procs_slurp(int dirfd, const char *path, char *ret, size_t cap)
 {
-	int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC);
+	int fd = procs_openat(dirfd, path, 0);
 	ssize_t n;
 
 	if (fd < 0)
-		return gone_or(errno);
+		return fd;
 	n = procs_slurp_open(fd, ret, cap);
-	close(fd);
+	procs_close(fd);
 	return n;
 }
 
@@ -190,10 +284,10 @@ void procs_path(char ret[PROCS_PATH_MAX], pid_t pid, const char *what)
 
 int procs_dir_open(struct procs_dir *d, const char *path)
 {
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = procs_openat(AT_FDCWD, path, O_DIRECTORY);
 
 	if (fd < 0)
-		return gone_or(errno);
+		return fd;
 	d->at = d->len = 0;
 	d->fd = fd;
 	return 0;
@@ -242,5 +336,5 @@ const char *procs_dir_next(struct procs_dir *d, int *ret_number)
 
 void procs_dir_close(struct procs_dir *d)
 {
-	close(d->fd);
+	procs_close(d->fd);
 }

@@ -17,13 +17,12 @@
 
 /* Of /proc/PID/stat, proc(5). */
 struct procs_stat {
-	pid_t pid;           /* (1) */
-	char state;          /* (3) */
-	uint32_t flags;      /* (9) of this thread */
-	int64_t threads;     /* (20) in its group; 0: it is being reaped */
-	uint64_t start;      /* (22) of this thread */
-	uint64_t start_code; /* (26) 0: no memory left, 1: may not be seen */
-	int exit_code;       /* (52) as wait(2) has it; 0 if not to be seen */
+	pid_t pid;       /* (1) */
+	char state;      /* (3) */
+	uint32_t flags;  /* (9) of this thread */
+	int64_t threads; /* (20) in its group; 0: it is being reaped */
+	uint64_t start;  /* (22) of this thread */
+	int exit_code;   /* (52) as wait(2) has it; 0 if not to be seen */
 };
 
 /*
@@ -63,6 +62,14 @@ int procs_status_read(pid_t pid, struct procs_status *ret);
  */
 int procs_text_field(const char *text, size_t len, const char *key,
     unsigned base, uint64_t *ret);
+
+/*
+ * openat(2) for reading, which takes a descriptor of the reserve
+ * (procs_reserve) where there is no other; procs_close gives it back. The
+ * descriptor, or as procs_slurp.
+ */
+int procs_openat(int dirfd, const char *path, int flags);
+void procs_close(int fd);
 
 /*
  * The beginning of a small file, cap bytes at most, relative to dirfd. Returns

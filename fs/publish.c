@@ -12,9 +12,13 @@
 #include <unistd.h>
 
 #include "inbox.h"
+#include "random.h"
 
 /* Longer, or with a space: not an extension ("Mr. Smith goes home"). */
 #define EXTENSION_MAX 32
+/* After the numbers in order: some of ten digits. */
+#define RANDOM_TRIES 4
+#define RANDOM_LEAST 0x80000000u
 
 /* Is there anything but dots in the first len bytes? Else: a dot file. */
 static bool has_stem(const char *name, size_t len)
@@ -90,6 +94,12 @@ int publish_choose(const char *want, enum publish_kind kind, bool top,
 		publish_candidate(want, kind, n, name);
 		r = take(arg, name);
 	} while (r == -EEXIST && ++n <= PUBLISH_TRIES_MAX);
+	/* So many of that name: the next free one is not worth the wait. */
+	for (int i = 0; r == -EEXIST && i < RANDOM_TRIES; i++) {
+		random_bytes(&n, sizeof(n));
+		publish_candidate(want, kind, n | RANDOM_LEAST, name);
+		r = take(arg, name);
+	}
 	if (!r)
 		memcpy(ret_name, name, sizeof(name));
 	return r;

@@ -11,7 +11,7 @@
 
 #include "wire.h"
 
-/* "name (10000)" is the last name that is tried. */
+/* "name (10000)" is the last one in order; then some random numbers follow. */
 #define PUBLISH_TRIES_MAX 10000
 
 enum publish_kind { PUBLISH_FILE, PUBLISH_DIRECTORY };
@@ -32,8 +32,8 @@ typedef int publish_take(void *arg, const char *name);
 /*
  * The one place where a name is chosen: calls take with one candidate after
  * the other until it does not say -EEXIST. top: in the inbox itself, where the
- * spool's name is never given away. Returns what take said, -EEXIST after
- * PUBLISH_TRIES_MAX, or -EILSEQ (not one component of a path).
+ * spool's name is never given away. Returns what take said, -EEXIST where it
+ * said so for all, or -EILSEQ (not one component of a path).
  */
 int publish_choose(const char *want, enum publish_kind kind, bool top,
     publish_take *take, void *arg, char ret_name[WIRE_NAME_MAX + 1]);

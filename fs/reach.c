@@ -38,17 +38,26 @@ int reach_dir(struct inbox *in, const struct delivered_file *file, int *ret_dir,
 	return 0;
 }
 
-int reach_check(int dir, const struct delivered_file *file)
+bool reach_is(const struct delivered_file *file, const struct stamp *now)
+{
+	return file->held ? stamp_unwritten(&file->stamp, now)
+			  : stamp_untouched(&file->stamp, now);
+}
+
+int reach_check(int dir, struct delivered_file *file)
 {
 	struct stamp now;
 	int r = stamp_at(dir, file->name, &now);
 
 	if (r)
 		return r == -ENOENT ? -ESTALE : r;
-	return stamp_untouched(&file->stamp, &now) ? 0 : -ESTALE;
+	if (!reach_is(file, &now))
+		return -ESTALE;
+	file->stamp = now;
+	return 0;
 }
 
-int reach_open(struct inbox *in, const struct delivered_file *file, int *ret_fd)
+int reach_open(struct inbox *in, struct delivered_file *file, int *ret_fd)
 {
 	struct stamp now;
 	int dir, fd, r;
@@ -67,12 +76,14 @@ int reach_open(struct inbox *in, const struct delivered_file *file, int *ret_fd)
 		goto close_dir;
 	}
 	r = stamp_of(fd, &now);
-	if (!r && !stamp_untouched(&file->stamp, &now))
+	if (!r && !reach_is(file, &now))
 		r = -ESTALE;
-	if (r)
+	if (r) {
 		close(fd);
-	else
+	} else {
+		file->stamp = now;
 		*ret_fd = fd;
+	}
 close_dir:
 	close(dir);
 	return r;

@@ -21,14 +21,20 @@ int reach_dir(struct inbox *in, const struct delivered_file *file, int *ret_dir,
     char ret_path[PATH_MAX]);
 
 /*
- * Opens the file for reading, if it is untouched: never a FIFO or a device that
- * may stand there now. 0, -ESTALE, or -errno.
+ * Is now what the file has been? In the inbox: untouched. What is held is
+ * nobody's but ours, and a chmod -R or a backup of the spool shall not keep it
+ * from being shown: there it is enough that its bytes are.
  */
-int reach_open(
-    struct inbox *in, const struct delivered_file *file, int *ret_fd);
+bool reach_is(const struct delivered_file *file, const struct stamp *now);
 
-/* Is it untouched? 0, -ESTALE, or -errno. */
-int reach_check(int dir, const struct delivered_file *file);
+/* Is it, still? file->stamp is what it is now. 0, -ESTALE, or -errno. */
+int reach_check(int dir, struct delivered_file *file);
+
+/*
+ * The same, and opens it for reading: never a FIFO or a device that may stand
+ * there now. 0, -ESTALE, or -errno.
+ */
+int reach_open(struct inbox *in, struct delivered_file *file, int *ret_fd);
 
 /*
  * The directory that this sender made under this id, for a file that goes

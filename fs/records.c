@@ -18,6 +18,7 @@ const struct column peers_columns[PEERS_COLUMNS] = {
 	[PEERS_FREE] = { "free", COLUMN_NUMBER },
 	[PEERS_POLICY] = { "policy", COLUMN_OPTIONAL },
 	[PEERS_THEIR_POLICY] = { "their_policy", COLUMN_OPTIONAL },
+	[PEERS_VERIFIED] = { "verified", COLUMN_OPTIONAL },
 };
 
 const struct column transfers_columns[TRANSFERS_COLUMNS] = {
@@ -30,6 +31,22 @@ const struct column transfers_columns[TRANSFERS_COLUMNS] = {
 	[TRANSFERS_RATE] = { "rate", COLUMN_NUMBER },
 	[TRANSFERS_STATE] = { "state", COLUMN_TEXT },
 	[TRANSFERS_REASON] = { "reason", COLUMN_OPTIONAL },
+};
+
+const struct column requests_columns[REQUESTS_COLUMNS] = {
+	[REQUESTS_NAME] = { "name", COLUMN_TEXT },
+	[REQUESTS_FINGERPRINT] = { "fingerprint", COLUMN_TEXT },
+	[REQUESTS_WORDS] = { "words", COLUMN_TEXT },
+	[REQUESTS_FILE] = { "file", COLUMN_TEXT },
+	[REQUESTS_SIZE] = { "size", COLUMN_NUMBER },
+	[REQUESTS_ADDRESS] = { "address", COLUMN_TEXT },
+	[REQUESTS_ASKED] = { "asked", COLUMN_NUMBER },
+	[REQUESTS_EXPIRES] = { "expires", COLUMN_NUMBER },
+};
+
+const struct column why_columns[WHY_COLUMNS] = {
+	[WHY_NAME] = { "name", COLUMN_TEXT },
+	[WHY_WHY] = { "why", COLUMN_TEXT },
 };
 
 static int hex(char c)

@@ -28,6 +28,7 @@ enum { /* .gtfs/peers */
 	PEERS_FREE,
 	PEERS_POLICY,
 	PEERS_THEIR_POLICY,
+	PEERS_VERIFIED,
 	PEERS_COLUMNS,
 };
 
@@ -44,8 +45,28 @@ enum { /* .gtfs/transfers */
 	TRANSFERS_COLUMNS,
 };
 
+enum { /* .gtfs/requests/, a file each */
+	REQUESTS_NAME,
+	REQUESTS_FINGERPRINT,
+	REQUESTS_WORDS,
+	REQUESTS_FILE,
+	REQUESTS_SIZE,
+	REQUESTS_ADDRESS,
+	REQUESTS_ASKED,
+	REQUESTS_EXPIRES,
+	REQUESTS_COLUMNS,
+};
+
+enum { /* .gtfs/why/, a file each */
+	WHY_NAME,
+	WHY_WHY,
+	WHY_COLUMNS,
+};
+
 extern const struct column peers_columns[PEERS_COLUMNS];
 extern const struct column transfers_columns[TRANSFERS_COLUMNS];
+extern const struct column requests_columns[REQUESTS_COLUMNS];
+extern const struct column why_columns[WHY_COLUMNS];
 
 struct records {
 	unsigned n, n_columns;

@@ -9,14 +9,21 @@
  * the version which is there, and that under which the transfer will be
  * committed. Both are renamed, the transfer first.
  *
- * An answer comes in a link's thread, a deadline in "deadline", an interrupt in
- * a FUSE worker: who sets answered first replies.
+ * A file replaces only a file at the peer, and a link a link. What else has the
+ * new name there is taken back, but not before the peer has moved this one out
+ * of the way and said so: then nothing is lost, whatever fails.
+ *
+ * An answer comes in a link's thread, a deadline in "deadline": who sets
+ * answered first replies. An interrupt is only noted (libfuse calls with a lock
+ * of its own held, which goes with the request), and looked at in "deadline".
  */
 #include "renaming.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,7 +34,7 @@
 #include "unshown.h"
 #include "version.h"
 
-/* How often a caller is looked at that was interrupted and lived. */
+/* How often a caller is looked at, whether it is dying. */
 enum { LOOK_MS = 100 };
 
 struct renaming {
@@ -41,12 +48,15 @@ struct renaming {
 	struct procs_id by;
 	int64_t until_ms;
 	atomic_uint refs; /* the waiter's, and the deadline's */
-	atomic_bool answered;
 	atomic_bool interrupted;
+	/* Under the nodes' lock: */
+	bool answered;
 	struct outgoing *committing; /* referenced: what commit waits for */
-	bool hold;                 /* not to be shown under the new name yet */
-	bool again;                /* asked for twice */
-	uint8_t id[WIRE_ID_BYTES]; /* that the peer was asked to rename */
+	bool hold;    /* not to be shown under the new name yet */
+	bool again;   /* asked for twice */
+	bool clears;  /* asked to move out of the way of what has the name */
+	bool cleared; /* ... which it did */
+	uint8_t id[WIRE_ID_BYTES];      /* that the peer was asked to rename */
 	uint8_t version[WIRE_ID_BYTES]; /* of the transfer that was moved */
 };
 
@@ -163,57 +173,81 @@ static void apply_locked(struct renaming *r, struct outgoing **ret_flying)
 /* --- the program's answer --------------------------------------------------
  */
 
-/* Unless somebody has. From then on no interrupt comes. */
-static void answer(struct renaming *r, int result)
+/* Who calls has set answered. From then on no interrupt comes. */
+static void reply(struct renaming *r, int result)
 {
-	if (atomic_exchange(&r->answered, true))
-		return;
 	fuse_req_interrupt_func(r->req, NULL, NULL);
 	fuse_reply_err(r->req, -result);
 }
 
-/*
- * libfuse holds the request's lock, for which answer() waits; so r lives until
- * this returns or has answered. The kernel tells of the first signal only: a
- * caller that has lived through it is looked at again.
- */
 static void on_interrupt(fuse_req_t req, void *data)
 {
 	struct renaming *r = data;
 
-	if (!procs_dying(r->tid)) {
-		atomic_store(&r->interrupted, true);
-		deadline_set(nodes_deadlines(r->m->nodes), &r->deadline,
-		    now_ms() + LOOK_MS);
-	} else if (!atomic_exchange(&r->answered, true)) {
-		fuse_reply_err(req, EINTR);
-	}
+	(void)req;
+	atomic_store(&r->interrupted, true);
 }
 
+static void move_version_back_locked(struct renaming *r);
+
+/* Looks again in LOOK_MS? Not where it is over. */
+static bool goes_on_locked(struct renaming *r, bool dying)
+{
+	int64_t now = now_ms(), next = now + LOOK_MS;
+
+	if (dying || r->answered || now >= r->until_ms)
+		return false;
+	return deadline_set(r->m->deadlines, &r->deadline,
+		   next < r->until_ms ? next : r->until_ms) == 0;
+}
+
+/* The kernel tells of the first signal only: a caller that has lived through it
+ * is looked at again and again. */
 static void passed(struct deadline *d)
 {
 	struct renaming *r =
 	    (struct renaming *)((char *)d -
 				offsetof(struct renaming, deadline));
-	struct deadlines *all = nodes_deadlines(r->m->nodes);
+	struct mutex *lock = nodes_mutex(r->m->nodes);
 	bool dying = atomic_load(&r->interrupted) && procs_dying(r->tid);
-	int64_t now = now_ms(), next = now + LOOK_MS;
+	bool goes_on, first = false, unsent = false;
 
-	if (!dying && now < r->until_ms && !atomic_load(&r->answered) &&
-	    deadline_set(all, d, next < r->until_ms ? next : r->until_ms) == 0)
+	mutex_lock(lock);
+	goes_on = goes_on_locked(r, dying);
+	if (!goes_on) {
+		first = !r->answered;
+		r->answered = true;
+	}
+	/* What the peer may have done already is taken as it comes. */
+	if (first && !r->cleared)
+		unsent = request_cancel(r->plan.n->peer, &r->waiter);
+	if (unsent)
+		move_version_back_locked(r);
+	mutex_unlock(lock);
+	if (goes_on)
 		return;
-	answer(r, dying ? -EINTR : -ETIMEDOUT);
-	deadline_clear(all, d); /* by an interrupt that came just before */
+	if (first)
+		reply(r, dying ? -EINTR : -ETIMEDOUT);
+	if (unsent)
+		put(r);
 	put(r);
 }
 
 /* timed: the deadline was set. Ends r for the waiter. */
 static void finish(struct renaming *r, int result, bool timed)
 {
-	answer(r, result);
-	/* Its reference, unless it has passed and drops that itself. */
-	if (!timed ||
-	    deadline_clear(nodes_deadlines(r->m->nodes), &r->deadline))
+	struct mutex *lock = nodes_mutex(r->m->nodes);
+	bool first, cleared;
+
+	mutex_lock(lock);
+	first = !r->answered;
+	r->answered = true;
+	/* Else it has passed, sees this, and drops its reference itself. */
+	cleared = !timed || deadline_clear(r->m->deadlines, &r->deadline);
+	mutex_unlock(lock);
+	if (first)
+		reply(r, result);
+	if (cleared)
 		put(r);
 	put(r);
 }
@@ -221,16 +255,13 @@ static void finish(struct renaming *r, int result, bool timed)
 /* --- there ----------------------------------------------------------------
  */
 
-/* Before anything is asked: the commit of it is under way. */
+/* 0: no commit of it is under way; OUTGOING_PARKED: committed() is called. */
 static int await_commit_locked(struct renaming *r)
 {
-	int result;
-
 	outgoing_put(r->committing);
 	r->committing = outgoing_get(r->plan.n->out);
 	r->commit = (struct waiter){ .done = r->commit.done };
-	result = outgoing_checkpoint(r->committing, &r->commit);
-	return result == OUTGOING_PARKED ? 0 : result ? result : -EBUSY;
+	return outgoing_checkpoint(r->committing, &r->commit);
 }
 
 /* What is written anew will be committed under the new name. */
@@ -255,37 +286,109 @@ static void move_version_back_locked(struct renaming *r)
 		outgoing_move(o, p->from->outdir, p->name);
 }
 
-static int ask_locked(struct renaming *r)
+/* Then what there is of it has an id at the peer. OUTGOING_PARKED: not yet. */
+static int settle_locked(struct renaming *r)
+{
+	struct node *n = r->plan.n;
+	int result = n->out ? move_version_locked(r) : 0;
+
+	if (result != -EBUSY)
+		return result;
+	result = await_commit_locked(r);
+	if (!result)
+		version_settle_locked(r->m, n, n->out);
+	return result;
+}
+
+/* Out of the way: a file is held, a link, which cannot be, has a name of its
+ * own for that moment. */
+static int clear_locked(struct renaming *r)
+{
+	struct rename_plan *p = &r->plan;
+	char name[WIRE_NAME_MAX + 1];
+	uint64_t mark;
+
+	r->clears = true;
+	if (p->n->kind == NODE_FILE)
+		return request_rename(p->n->peer, r->id, p->to->outdir,
+		    p->newname, true, &r->waiter);
+	memcpy(&mark, r->id, sizeof(mark));
+	snprintf(name, sizeof(name), ".gtfs-%016" PRIx64, mark);
+	return request_rename(
+	    p->n->peer, r->id, p->to->outdir, name, false, &r->waiter);
+}
+
+static int request_locked(struct renaming *r)
 {
 	struct rename_plan *p = &r->plan;
 	struct node *n = p->n;
-	const uint8_t *id, *old;
-	int result = n->out ? outgoing_error(n->out) : 0;
+	const uint8_t *id = tree_id_locked(n);
 
-	if (result)
-		return result;
-	if (!is_in_place_locked(p))
+	if (!id)
 		return -ESTALE;
-	if (tree_in_flight_locked(n)) {
-		if (!outgoing_writable(n->out))
-			return await_commit_locked(r);
-		result = move_version_locked(r);
-	} else if (n->out) {
-		version_settle_locked(r->m, n, n->out);
-	}
-	id = tree_id_locked(n);
-	old = p->target ? tree_id_locked(p->target) : NULL;
-	if (result || !id)
-		return result ? result : -ESTALE;
 	memcpy(r->id, id, WIRE_ID_BYTES);
-	/* The peer replaces a file by a file, a link by a link. */
-	if (old && p->target->kind != n->kind)
-		request_withdraw(n->peer, old);
+	r->clears = false;
 	if (n->kind == NODE_DIR)
 		return outdir_rename(
 		    n->outdir, p->to->outdir, p->newname, &r->waiter);
+	if (p->target && p->target->kind != n->kind &&
+	    tree_id_locked(p->target) && !r->cleared)
+		return clear_locked(r);
 	return request_rename(
 	    n->peer, id, p->to->outdir, p->newname, r->hold, &r->waiter);
+}
+
+/* 0: an answer comes. */
+static int ask_locked(struct renaming *r)
+{
+	int result;
+
+	/* Nobody waits any more, and nothing has happened: so it stays. */
+	if (r->answered)
+		return -ETIMEDOUT;
+	if (!is_in_place_locked(&r->plan))
+		return -ESTALE;
+	result = settle_locked(r);
+	if (result)
+		return result == OUTGOING_PARKED ? 0 : result;
+	result = request_locked(r);
+	if (result)
+		move_version_back_locked(r);
+	return result;
+}
+
+/*
+ * It is out of the way; what has the name goes, and it comes. False: that
+ * cannot be asked for, and the file remains held under the name.
+ */
+static bool come_locked(struct renaming *r)
+{
+	struct rename_plan *p = &r->plan;
+	struct node *there = node_child_locked(r->m->nodes, p->to, p->newname);
+	const uint8_t *old = there == p->target ? tree_id_locked(there) : NULL;
+	int result = 0;
+
+	r->clears = false;
+	r->cleared = true;
+	if (old)
+		result = request_withdraw(p->n->peer, old);
+	r->waiter = (struct request_waiter){ .done = r->waiter.done };
+	if (!result)
+		result = request_rename(p->n->peer, r->id, p->to->outdir,
+		    p->newname, r->hold, &r->waiter);
+	r->hold |= result != 0 && p->n->kind == NODE_FILE;
+	return !result;
+}
+
+/* The peer does not rename it. */
+static void stay_locked(struct renaming *r)
+{
+	struct rename_plan *p = &r->plan;
+
+	move_version_back_locked(r);
+	if (r->cleared)
+		request_rename(
+		    p->n->peer, r->id, p->from->outdir, p->name, false, NULL);
 }
 
 /*
@@ -320,10 +423,12 @@ static void renamed(struct request_waiter *w, int result)
 	mutex_lock(lock);
 	if (result)
 		result = look_again_locked(r, result, &asked);
-	if (!result)
+	else if (r->clears)
+		asked = come_locked(r);
+	if (!asked && !result)
 		apply_locked(r, &flying);
 	else if (!asked)
-		move_version_back_locked(r);
+		stay_locked(r);
 	mutex_unlock(lock);
 	if (asked)
 		return;
@@ -337,9 +442,6 @@ static void committed(struct waiter *w, int64_t result)
 	    (struct renaming *)((char *)w - offsetof(struct renaming, commit));
 	struct mutex *lock = nodes_mutex(r->m->nodes);
 
-	/* Nobody waits any more, and nothing has happened: so it stays. */
-	if (atomic_load(&r->answered))
-		result = -ETIMEDOUT;
 	if (result >= 0) {
 		mutex_lock(lock);
 		result = ask_locked(r);
@@ -383,12 +485,12 @@ void renaming_start(struct renaming *r)
 
 	procs_identify(r->tid, &r->by);
 	r->until_ms = now_ms() + RENAMING_MS;
-	result = deadline_set(
-	    nodes_deadlines(r->m->nodes), &r->deadline, r->until_ms);
+	/* It calls at once where an interrupt was faster. */
+	fuse_req_interrupt_func(r->req, on_interrupt, r);
+	result =
+	    deadline_set(r->m->deadlines, &r->deadline, now_ms() + LOOK_MS);
 	timed = result == 0;
 	if (timed) {
-		/* An interrupt may come at once. */
-		fuse_req_interrupt_func(r->req, on_interrupt, r);
 		mutex_lock(lock);
 		result = ask_locked(r);
 		mutex_unlock(lock);

@@ -10,6 +10,9 @@
 void report_peer(
     void *ctx, enum peer_change change, const struct peer_info *info);
 void report_transfer(void *ctx, const struct ledger_entry *e);
+void report_question(
+    void *ctx, enum consent_change change, const struct consent_question *q);
+void report_paired(void *ctx, const char *name);
 /* inbox_config's. */
 void report_arrival(
     void *ctx, const char *path, const char *peer, uint64_t size);

@@ -13,6 +13,7 @@
 #include "folders.h"
 #include "inbox_internal.h"
 #include "links.h"
+#include "usage.h"
 
 static int check_name(const char *name)
 {
@@ -20,22 +21,41 @@ static int check_name(const char *name)
 								    : -EILSEQ;
 }
 
+static int check_quota(
+    struct inbox *in, const struct sink_offer *from, size_t bytes, int files)
+{
+	struct usage_limits limits = { from->quota_bytes, from->quota_files };
+
+	return usage_may(
+	    in->usage, from->sender, &limits, bytes, (uint64_t)files);
+}
+
+/* It counts when it is made; done before, it costs nothing. */
 static int make_directory(
-    struct inbox *in, const uint8_t *sender, const struct wire_mkdir *m)
+    struct inbox *in, const struct sink_offer *from, const struct wire_mkdir *m)
 {
 	int r = check_name(m->name);
 
 	if (!r && m->mode & ~0777u)
 		r = -EINVAL;
-	return r ? r : folders_make(in->folders, sender, m, in->config.durable);
+	if (!r && folders_find(in->folders, from->sender, m->id))
+		r = check_quota(in, from, DIRECTORY_BYTES, 1);
+	if (r)
+		return r;
+	return folders_make(in->folders, from->sender, m, in->config.durable);
 }
 
-static int make_link(
-    struct inbox *in, const uint8_t *sender, const struct wire_symlink *m)
+/* The same. */
+static int make_link(struct inbox *in, const struct sink_offer *from,
+    const struct wire_symlink *m)
 {
 	int r = check_name(m->name);
 
-	return r ? r : links_make(in->links, sender, m, in->config.durable);
+	if (!r && links_find(in->links, from->sender, m->id))
+		r = check_quota(in, from, 0, 1);
+	if (r)
+		return r;
+	return links_make(in->links, from->sender, m, in->config.durable);
 }
 
 static int patch(struct inbox *in, const uint8_t *sender,
@@ -49,13 +69,17 @@ static int patch(struct inbox *in, const uint8_t *sender,
 	return r == -ENOENT ? deliveries_patch(in, sender, id, m) : r;
 }
 
-static int set_xattr(struct inbox *in, const uint8_t *sender,
+static int set_xattr(struct inbox *in, const struct sink_offer *from,
     const uint8_t id[WIRE_ID_BYTES], const struct wire_xattr *x)
 {
+	const uint8_t *sender = from->sender;
 	int r;
 
 	if (!wire_xattr_ok(x->name, strnlen(x->name, WIRE_XATTR_NAME_MAX + 1)))
 		return -EINVAL;
+	r = x->remove ? 0 : check_quota(in, from, x->len, 0);
+	if (r)
+		return r;
 	r = folders_xattr(in->folders, sender, id, x, in->config.durable);
 	if (r == -ENOENT) /* xattr(7): a link has no user.* attributes */
 		r = links_find(in->links, sender, id);
@@ -71,6 +95,8 @@ static int rename_to(
 	if (r)
 		return r;
 	r = folders_rename(in->folders, sender, m, durable);
+	if (!r)
+		deliveries_moved(in, sender);
 	if (r == -ENOENT)
 		r = links_rename(in->links, sender, m, durable);
 	return r == -ENOENT ? deliveries_rename(in, sender, m) : r;
@@ -128,11 +154,10 @@ int requests_handle(
 	if (r)
 		return r == -ENOENT ? -ESTALE : r;
 	switch (m->type) {
-	case WIRE_MKDIR: return make_directory(in, sender, &m->mkdir);
-	case WIRE_SYMLINK: return make_link(in, sender, &m->symlink);
+	case WIRE_MKDIR: return make_directory(in, from, &m->mkdir);
+	case WIRE_SYMLINK: return make_link(in, from, &m->symlink);
 	case WIRE_PATCH: return patch(in, sender, id, &m->patch.meta);
-	case WIRE_SETXATTR:
-		return set_xattr(in, sender, id, &m->setxattr.xattr);
+	case WIRE_SETXATTR: return set_xattr(in, from, id, &m->setxattr.xattr);
 	case WIRE_RENAME: return rename_to(in, sender, &m->rename);
 	case WIRE_SHOW: return show(in, sender, id);
 	default: return withdraw(in, sender, id);

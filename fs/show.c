@@ -13,7 +13,7 @@
 
 #include "escape.h"
 
-#define COLUMNS_MAX 8
+#define COLUMNS_MAX 9
 #define GAP         2 /* blanks between columns */
 
 struct grid {
@@ -162,16 +162,17 @@ static int print(FILE *out, struct grid *g)
 	return g->failed ? -ENOMEM : 0;
 }
 
+static const char no_peers[] = "no peers yet: a machine on this network shows "
+			       "up when gtfs runs there\n";
+
 int show_peers(FILE *out, const struct records *peers)
 {
 	static const char *const heads[] = { "NAME", "STATE", "SEEN", "FREE",
-		"HERE", "THERE", "ADDRESS", "FINGERPRINT" };
-	struct grid g = { .n_columns = 8 };
+		"HERE", "THERE", "VERIFIED", "ADDRESS", "FINGERPRINT" };
+	struct grid g = { .n_columns = 9 };
 
 	if (peers->n == 0) {
-		fputs("no peers yet: a machine on this network shows up when "
-		      "gtfs runs there\n",
-		    out);
+		fputs(no_peers, out);
 		return 0;
 	}
 	for (unsigned i = 0; i < g.n_columns; i++)
@@ -185,6 +186,7 @@ int show_peers(FILE *out, const struct records *peers)
 		    &g, records_field(peers, i, PEERS_FREE), "", show_bytes);
 		put(&g, records_field(peers, i, PEERS_POLICY));
 		put(&g, records_field(peers, i, PEERS_THEIR_POLICY));
+		put(&g, records_field(peers, i, PEERS_VERIFIED));
 		put(&g, records_field(peers, i, PEERS_ADDRESSES));
 		put(&g, records_field(peers, i, PEERS_FINGERPRINT));
 	}
@@ -238,6 +240,48 @@ int show_transfers(FILE *out, const struct records *transfers)
 		put(&g, records_field(transfers, i, TRANSFERS_REASON));
 	}
 	return print(out, &g);
+}
+
+int show_requests(FILE *out, const struct records *requests)
+{
+	static const char *const heads[] = { "NAME", "FILE", "SIZE", "LEFT",
+		"WORDS", "ADDRESS", "FINGERPRINT" };
+	struct grid g = { .n_columns = 7 };
+
+	if (requests->n == 0) {
+		fputs("nobody asks to be let in\n", out);
+		return 0;
+	}
+	for (unsigned i = 0; i < g.n_columns; i++)
+		put(&g, heads[i]);
+	for (unsigned i = 0; i < requests->n; i++) {
+		put(&g, records_field(requests, i, REQUESTS_NAME));
+		put(&g, records_field(requests, i, REQUESTS_FILE));
+		put_number(&g, records_field(requests, i, REQUESTS_SIZE), "",
+		    show_bytes);
+		put_number(&g, records_field(requests, i, REQUESTS_EXPIRES), "",
+		    show_age);
+		put(&g, records_field(requests, i, REQUESTS_WORDS));
+		put(&g, records_field(requests, i, REQUESTS_ADDRESS));
+		put(&g, records_field(requests, i, REQUESTS_FINGERPRINT));
+	}
+	return print(out, &g);
+}
+
+int show_why(FILE *out, const struct records *why)
+{
+	char *text;
+
+	if (why->n == 0)
+		fputs(no_peers, out);
+	for (unsigned i = 0; i < why->n; i++) {
+		text = safe_text(records_field(why, i, WHY_WHY));
+		if (!text)
+			return -ENOMEM;
+		fprintf(out, "%s\n", text);
+		free(text);
+	}
+	return 0;
 }
 
 void show_self(FILE *out, const struct records *self)

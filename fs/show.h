@@ -20,6 +20,9 @@ void show_age(uint64_t seconds, char ret[SHOW_CELL_MAX]);
 /* These return 0 or -ENOMEM; the stream's errors are the caller's to see. */
 int show_peers(FILE *out, const struct records *peers);
 int show_transfers(FILE *out, const struct records *transfers);
+int show_requests(FILE *out, const struct records *requests);
+/* A paragraph each. */
+int show_why(FILE *out, const struct records *why);
 void show_self(FILE *out, const struct records *self);
 
 #endif

@@ -27,7 +27,7 @@
 /* A clash of 64 random bits does not happen; someone planting names might. */
 #define CREATE_TRIES_MAX 16
 
-static int is_regular(int dirfd, const struct dirent *e)
+static bool is_regular(int dirfd, const struct dirent *e)
 {
 	struct stat st;
 
@@ -35,6 +35,26 @@ static int is_regular(int dirfd, const struct dirent *e)
 		return e->d_type == DT_REG;
 	return !fstatat(dirfd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) &&
 	       S_ISREG(st.st_mode);
+}
+
+/* A name of the spool's, or of what lies beside such a file (name.suffix). */
+static bool is_own_name(const char *name)
+{
+	char start[SPOOL_NAME_BYTES];
+	size_t len = SPOOL_NAME_BYTES - 1;
+
+	if (strnlen(name, len) < len || (name[len] && name[len] != '.'))
+		return false;
+	memcpy(start, name, len);
+	start[len] = '\0';
+	return spool_name_ok(start);
+}
+
+/* Other programs' names with a dot (".nfs...") are not gtfs's to judge. */
+bool spool_is_foreign(const struct spool *sp, const struct dirent *e)
+{
+	return is_regular(sp->fd, e) && *e->d_name != '.' &&
+	       strncmp(e->d_name, "link-", 5) != 0 && !is_own_name(e->d_name);
 }
 
 int spool_list(const struct spool *sp, DIR **ret)
@@ -67,9 +87,10 @@ int spool_remove_orphans(const struct spool *sp,
 	r = spool_list(sp, &d);
 	if (r)
 		return r;
+	/* Any other name is not gtfs's to remove. */
 	while (removed < SPOOL_ORPHANS_MAX && (e = readdir(d)))
-		if (is_regular(sp->fd, e) && !keep(arg, e->d_name) &&
-		    !unlinkat(sp->fd, e->d_name, 0))
+		if (is_regular(sp->fd, e) && is_own_name(e->d_name) &&
+		    !keep(arg, e->d_name) && !unlinkat(sp->fd, e->d_name, 0))
 			removed++;
 	closedir(d);
 	return 0;
@@ -156,6 +177,11 @@ bool spool_name_ok(const char *name)
 
 	return len == SPOOL_NAME_BYTES - 1 &&
 	       strspn(name, "0123456789abcdef-") == len;
+}
+
+void spool_name_id(const char *name, char ret[2 * WIRE_ID_BYTES + 1])
+{
+	snprintf(ret, 2 * WIRE_ID_BYTES + 1, "%s", name + 16 + 1);
 }
 
 int spool_create(const struct spool *sp,
@@ -299,7 +325,13 @@ void spool_close(struct spool_file *f)
 
 void spool_drop(struct spool_file *f)
 {
-	/* What cannot be removed now is an orphan of the next start. */
-	(void)unlinkat(f->spool->fd, f->name, 0);
+	struct stat ours, there;
+
+	/* What came out of the inbox, and did not find back, has its note. What
+	 * cannot be removed now is an orphan of the next start. */
+	if (!fstat(f->fd, &ours) &&
+	    !fstatat(f->spool->fd, f->name, &there, AT_SYMLINK_NOFOLLOW) &&
+	    ours.st_dev == there.st_dev && ours.st_ino == there.st_ino)
+		(void)unlinkat(f->spool->fd, f->name, 0);
 	spool_close(f);
 }

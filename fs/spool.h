@@ -48,9 +48,12 @@ void spool_fini(struct spool *sp);
 /* Opens it for readdir(3); closedir is the caller's. 0 or -errno. */
 int spool_list(const struct spool *sp, DIR **ret);
 
+/* Is it a regular file under a name that gtfs gives nothing in the spool? */
+bool spool_is_foreign(const struct spool *sp, const struct dirent *e);
+
 /*
- * Removes what a former life left behind, regular files only; keep(arg, name)
- * says which of them stay. 0 or -errno.
+ * Removes what a former life left behind, regular files under gtfs's names;
+ * keep(arg, name) says which of them stay. 0 or -errno.
  */
 int spool_remove_orphans(const struct spool *sp,
     bool (*keep)(void *arg, const char *name), void *arg);
@@ -60,6 +63,8 @@ int spool_name(const uint8_t sender[IDENTITY_KEY_BYTES],
     const uint8_t id[WIRE_ID_BYTES], char ret[SPOOL_NAME_BYTES]);
 /* Is it of the form of those names? */
 bool spool_name_ok(const char *name);
+/* The id in such a name, in hex. */
+void spool_name_id(const char *name, char ret[2 * WIRE_ID_BYTES + 1]);
 
 /* A new, empty, 0600 file under an unpredictable name. *sp outlives it. */
 int spool_create(const struct spool *sp,
@@ -83,9 +88,11 @@ int spool_reserve(
 /*
  * Makes the empty f a copy of the open file from, holes and attributes
  * ("user.*", but not gtfs's own) included; shares the blocks where the file
- * system can.
+ * system can. Where not, more (or NULL) is asked before so many bytes are
+ * copied; its error ends the copy.
  */
-int spool_copy(struct spool_file *f, int from);
+int spool_copy(struct spool_file *f, int from,
+    int (*more)(void *arg, uint64_t bytes), void *arg);
 /* Up to len bytes; *ret_len is less only where the file ends. */
 int spool_read(struct spool_file *f, void *ret, size_t len, uint64_t offset,
     size_t *ret_len);
@@ -93,7 +100,10 @@ int spool_read(struct spool_file *f, void *ret, size_t len, uint64_t offset,
 int spool_sync(struct spool_file *f);
 int spool_size(struct spool_file *f, uint64_t *ret);
 
-/* Closes the descriptor; spool_drop removes the file as well. */
+/*
+ * Closes the descriptor; spool_drop removes the file as well, if that is what
+ * still has its name.
+ */
 void spool_close(struct spool_file *f);
 void spool_drop(struct spool_file *f);
 

@@ -88,19 +88,47 @@ static int reserve(
 	return r;
 }
 
-/* Zeros over what there is of the range, block by block. */
-static int write_zeros(struct spool_file *f, uint64_t offset, uint64_t end)
+/*
+ * The next data in [*ret_data, size), and where it ends; *ret_data is size:
+ * only a hole is left (lseek(2), SEEK_DATA). 0 or -errno.
+ */
+static int next_data(int fd, off_t size, off_t *ret_data, off_t *ret_hole)
+{
+	off_t data = lseek(fd, *ret_data, SEEK_DATA), hole = size;
+
+	if (data < 0 && errno != ENXIO)
+		return -errno;
+	if (data < 0 || data > size)
+		data = size;
+	if (data < size) {
+		hole = lseek(fd, data, SEEK_HOLE);
+		if (hole < 0)
+			return -errno;
+	}
+	*ret_data = data;
+	*ret_hole = hole < size ? hole : size;
+	return 0;
+}
+
+/*
+ * Zeros over the data of the range, block by block. A hole, which may be as
+ * large as a peer likes, costs nothing.
+ */
+static int write_zeros(struct spool_file *f, off_t at, off_t end)
 {
 	static const uint8_t zeros[BLOCK_BYTES];
+	off_t hole;
 	int r = 0;
 
-	while (!r && offset < end) {
-		uint64_t n = end - offset;
+	while (!r && at < end) {
+		r = next_data(f->fd, end, &at, &hole);
+		while (!r && at < hole) {
+			size_t n = hole - at < BLOCK_BYTES ? (size_t)(hole - at)
+							   : BLOCK_BYTES;
 
-		if (n > sizeof(zeros))
-			n = sizeof(zeros);
-		r = spool_write(f, zeros, (size_t)n, offset);
-		offset += n;
+			r = spool_write(f, zeros, n, (uint64_t)at);
+			at += (off_t)n;
+		}
 	}
 	return r;
 }
@@ -119,7 +147,8 @@ static int punch(struct spool_file *f, uint64_t offset, uint64_t len)
 		return fail(f, -errno);
 	if (end > (uint64_t)st.st_size)
 		end = (uint64_t)st.st_size;
-	return write_zeros(f, offset, end);
+	r = write_zeros(f, (off_t)offset, (off_t)end);
+	return r ? fail(f, r) : 0;
 }
 
 static int zero(
@@ -156,8 +185,20 @@ int spool_reserve(
 	}
 }
 
+struct copying {
+	struct spool_file *f;
+	int from;
+	int (*more)(void *arg, uint64_t bytes);
+	void *arg;
+};
+
+static int may_copy(const struct copying *c, size_t len)
+{
+	return c->more ? c->more(c->arg, len) : 0;
+}
+
 /* Where the kernel copies nothing between the two: through a buffer. */
-static int copy_by_hand(struct spool_file *f, int from, off_t at, off_t end)
+static int copy_by_hand(const struct copying *c, off_t at, off_t end)
 {
 	char *buffer = malloc(BLOCK_BYTES);
 	ssize_t n;
@@ -169,59 +210,60 @@ static int copy_by_hand(struct spool_file *f, int from, off_t at, off_t end)
 		size_t len =
 		    end - at < BLOCK_BYTES ? (size_t)(end - at) : BLOCK_BYTES;
 
-		n = pread(from, buffer, len, at);
+		r = may_copy(c, len);
+		if (r)
+			break;
+		n = pread(c->from, buffer, len, at);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0) {
 			r = n ? -errno : -ESTALE; /* it has become shorter */
 			break;
 		}
-		r = spool_write(f, buffer, (size_t)n, (uint64_t)at);
+		r = spool_write(c->f, buffer, (size_t)n, (uint64_t)at);
 		at += n;
 	}
 	free(buffer);
 	return r;
 }
 
-static int copy_range(struct spool_file *f, int from, off_t at, off_t end)
+static int copy_range(const struct copying *c, off_t at, off_t end)
 {
 	off_t in = at, out = at;
 	ssize_t n;
+	int r;
 
 	while (in < end) {
 		size_t len =
 		    end - in < COPY_BYTES ? (size_t)(end - in) : COPY_BYTES;
 
-		n = copy_file_range(from, &in, f->fd, &out, len, 0);
+		r = may_copy(c, len);
+		if (r)
+			return r;
+		n = copy_file_range(c->from, &in, c->f->fd, &out, len, 0);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && (errno == ENOSPC || errno == EDQUOT ||
 				 errno == EIO || errno == EFBIG))
 			return -errno;
 		if (n <= 0)
-			return copy_by_hand(f, from, in, end);
+			return copy_by_hand(c, in, end);
 	}
 	return 0;
 }
 
-/* The data alone, so that holes stay holes (lseek(2), SEEK_DATA). */
-static int copy_data(struct spool_file *f, int from, off_t size)
+/* The data alone, so that holes stay holes. */
+static int copy_data(const struct copying *c, off_t size)
 {
-	off_t data = 0, hole;
+	off_t data = 0, hole = 0;
 	int r = 0;
 
-	if (ftruncate(f->fd, size))
+	if (ftruncate(c->f->fd, size))
 		return -errno;
 	while (!r && data < size) {
-		data = lseek(from, data, SEEK_DATA);
-		if (data < 0)
-			return errno == ENXIO ? 0 : -errno;
-		hole = lseek(from, data, SEEK_HOLE);
-		if (hole < 0)
-			return -errno;
-		if (hole > size)
-			hole = size;
-		r = copy_range(f, from, data, hole);
+		r = next_data(c->from, size, &data, &hole);
+		if (!r && data < size)
+			r = copy_range(c, data, hole);
 		data = hole;
 	}
 	return r;
@@ -253,8 +295,10 @@ static int copy_attributes(int to, int from)
 	return r;
 }
 
-int spool_copy(struct spool_file *f, int from)
+int spool_copy(struct spool_file *f, int from,
+    int (*more)(void *arg, uint64_t bytes), void *arg)
 {
+	const struct copying c = { f, from, more, arg };
 	struct stat st;
 	int r;
 
@@ -262,7 +306,7 @@ int spool_copy(struct spool_file *f, int from)
 		return -EIO;
 	if (fstat(from, &st))
 		return fail(f, -errno);
-	r = ioctl(f->fd, FICLONE, from) ? copy_data(f, from, st.st_size) : 0;
+	r = ioctl(f->fd, FICLONE, from) ? copy_data(&c, st.st_size) : 0;
 	if (!r)
 		r = copy_attributes(f->fd, from);
 	return r ? fail(f, r) : 0;

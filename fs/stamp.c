@@ -57,13 +57,16 @@ bool stamp_same(const struct stamp *a, const struct stamp *b)
 
 bool stamp_untouched(const struct stamp *a, const struct stamp *b)
 {
+	return stamp_unwritten(a, b) && stamp_time_equal(&a->ctime, &b->ctime);
+}
+
+bool stamp_unwritten(const struct stamp *a, const struct stamp *b)
+{
 	return stamp_same(a, b) && a->size == b->size &&
-	       stamp_time_equal(&a->mtime, &b->mtime) &&
-	       stamp_time_equal(&a->ctime, &b->ctime);
+	       stamp_time_equal(&a->mtime, &b->mtime);
 }
 
 bool stamp_moved(const struct stamp *a, const struct stamp *b)
 {
-	return stamp_same(a, b) && a->size == b->size && a->mode == b->mode &&
-	       stamp_time_equal(&a->mtime, &b->mtime);
+	return stamp_unwritten(a, b) && a->mode == b->mode;
 }

@@ -33,6 +33,9 @@ bool stamp_same(const struct stamp *a, const struct stamp *b);
 /* The same, and of the same size, mtime and ctime? */
 bool stamp_untouched(const struct stamp *a, const struct stamp *b);
 
+/* The same, and of the same size and mtime: nobody has written to it? */
+bool stamp_unwritten(const struct stamp *a, const struct stamp *b);
+
 /*
  * The same, if only renamed or linked since (which changes the ctime): of the
  * same size, mode and mtime?

@@ -12,8 +12,10 @@
 #include "ctl_files.h"
 #include "log.h"
 #include "outbox.h"
+#include "texts.h"
 #include "tree_change.h"
 #include "unshown.h"
+#include "version.h"
 
 /* --- attributes ---------------------------------------------------------- */
 
@@ -21,6 +23,7 @@ mode_t tree_type(const struct node *n)
 {
 	switch (n->kind) {
 	case NODE_FILE:
+	case NODE_CTL_TEXT:
 	case NODE_CTL_FILE: return S_IFREG;
 	case NODE_LINK: return S_IFLNK;
 	default: return S_IFDIR;
@@ -71,7 +74,7 @@ void tree_attr_locked(
 static bool is_fixed(const struct node *n)
 {
 	return n->kind == NODE_PEERS || n->kind == NODE_CTL ||
-	       n->kind == NODE_CTL_FILE;
+	       n->kind == NODE_CTL_FILE || n->kind == NODE_CTL_FOLDER;
 }
 
 void tree_entry_locked(
@@ -165,6 +168,7 @@ static int set_locked(
 	 * are those of the peer's own folder: without effect. */
 	case NODE_PEER: return 0;
 	/* echo stop > control */
+	case NODE_CTL_TEXT:
 	case NODE_CTL_FILE: return to_set == FUSE_SET_ATTR_SIZE ? 0 : -EPERM;
 	default: return -EPERM;
 	}
@@ -247,11 +251,14 @@ void tree_unlist_locked(struct mount *m, struct node *n)
 struct outgoing *tree_retire_locked(
     struct mount *m, struct node *n, bool take_back)
 {
-	const uint8_t *id = tree_id_locked(n);
 	struct outgoing *flying = NULL;
+	const uint8_t *id;
 	int r = 0;
 
-	if (id && take_back)
+	version_catch_up_locked(m, n);
+	id = tree_id_locked(n);
+	/* Nobody would show what is held. */
+	if (id && (take_back || n->held))
 		r = request_withdraw(n->peer, id);
 	if (r)
 		log_info("what was removed here stays at the peer: %s",
@@ -298,9 +305,34 @@ static struct node *peer_folder_locked(
 	return n;
 }
 
+/* The file of a question or of a peer that there is now; NULL: none. */
+static struct node *text_locked(
+    struct mount *m, struct node *dir, const char *name)
+{
+	struct node *n = node_child_locked(m->nodes, dir, name);
+	uint64_t serial = 0;
+	int r = texts_find(&m->ctl, dir->ctl, name, &serial);
+
+	if (n && (r || n->serial != serial)) {
+		node_unlist_locked(m->nodes, n);
+		n = NULL;
+	}
+	if (!r && !n) {
+		n = node_add_locked(m->nodes, dir, NODE_CTL_TEXT, name,
+		    dir->ctl == TEXTS_REQUESTS ? 0600 : 0400, 0);
+		if (n) {
+			n->ctl = dir->ctl;
+			n->serial = serial;
+		}
+	}
+	return n;
+}
+
 static struct node *child_locked(
     struct mount *m, struct node *dir, const char *name)
 {
+	if (dir->kind == NODE_CTL_FOLDER)
+		return text_locked(m, dir, name);
 	if (dir->kind == NODE_PEERS)
 		return peer_folder_locked(m, dir, name);
 	return node_child_locked(m->nodes, dir, name);
@@ -355,6 +387,9 @@ void tree_forget(struct mount *m, fuse_ino_t ino, uint64_t nlookup)
 
 	mutex_lock(lock);
 	n = node_by_id_locked(m->nodes, ino);
+	/* Made anew when it is asked for: those who ask have many names. */
+	if (n && n->kind == NODE_CTL_TEXT && n->refs == nlookup + 1)
+		node_unlist_locked(m->nodes, n);
 	if (n && n->kind >= NODE_PEER)
 		node_unref_locked(m->nodes, n, nlookup);
 	else if (n && n->refs > nlookup)
@@ -415,7 +450,10 @@ int tree_init(struct mount *m)
 	struct mutex *lock = nodes_mutex(m->nodes);
 	struct node *root, *ctl = NULL, *peers = NULL, *n = NULL;
 	unsigned i;
+	int r = procs_reserve();
 
+	if (r)
+		return r;
 	mutex_lock(lock);
 	root =
 	    node_add_locked(m->nodes, NULL, NODE_ROOT, "", 0700, NODE_ID_ROOT);
@@ -432,6 +470,13 @@ int tree_init(struct mount *m)
 		if (!n)
 			break;
 		n->ctl = i;
+	}
+	for (i = 0; n && i < TEXTS_FOLDERS; i++) {
+		n = node_add_locked(m->nodes, ctl, NODE_CTL_FOLDER,
+		    texts_folder_name(i), 0700,
+		    NODE_ID_CTL_FIRST + CTL_FILES_COUNT + i);
+		if (n)
+			n->ctl = i;
 	}
 	mutex_unlock(lock);
 	return n ? 0 : -ENOMEM;

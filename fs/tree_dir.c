@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "texts.h"
 #include "tree_internal.h"
 
 struct dir_entry {
@@ -69,6 +70,26 @@ static int add_peers(struct mount *m, struct dir_stream *s)
 	return r;
 }
 
+static int add_text(void *ctx, const char *name)
+{
+	return stream_add(ctx, 0, name, S_IFREG);
+}
+
+static bool is_folder_of_texts(struct mount *m, fuse_ino_t ino, unsigned *ret)
+{
+	struct mutex *lock = nodes_mutex(m->nodes);
+	struct node *n;
+	bool is;
+
+	mutex_lock(lock);
+	n = node_by_id_locked(m->nodes, ino);
+	is = n && n->kind == NODE_CTL_FOLDER;
+	if (is)
+		*ret = n->ctl;
+	mutex_unlock(lock);
+	return is;
+}
+
 static int add_children_locked(struct dir_stream *s, const struct node *dir)
 {
 	struct node *n;
@@ -86,6 +107,7 @@ void tree_opendir(
 	struct mutex *lock = nodes_mutex(m->nodes);
 	struct dir_stream *s = calloc(1, sizeof(*s));
 	struct node *dir;
+	unsigned folder;
 	int r;
 
 	if (!s) {
@@ -99,6 +121,8 @@ void tree_opendir(
 		r = stream_add(s, VIEW_ROOT, "inbox", S_IFDIR);
 	if (!r && ino == NODE_ID_PEERS) {
 		r = add_peers(m, s);
+	} else if (!r && is_folder_of_texts(m, ino, &folder)) {
+		r = texts_each(&m->ctl, folder, add_text, s);
 	} else if (!r) {
 		mutex_lock(lock);
 		dir = node_by_id_locked(m->nodes, ino);

@@ -8,6 +8,7 @@
 
 #include "inuse.h"
 #include "tree_internal.h"
+#include "version.h"
 
 /* For how long what a program has written is its own to take back. */
 enum { TAKE_BACK_MS = 5000 };
@@ -224,6 +225,8 @@ void tree_remove(struct mount *m, fuse_req_t req, fuse_ino_t parent,
 	if (dir)
 		n = node_child_locked(m->nodes, dir, name);
 	r = remove_error_locked(n, directory);
+	if (!r) /* when, and as what, it was committed */
+		version_catch_up_locked(m, n);
 	if (!r)
 		flying = tree_retire_locked(m, n, takes_back_locked(n, &by));
 	mutex_unlock(lock);

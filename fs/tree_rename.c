@@ -8,6 +8,7 @@
 
 #include "renaming.h"
 #include "tree_internal.h"
+#include "version.h"
 
 /* --- what may be renamed ---------------------------------------------------
  */
@@ -104,6 +105,9 @@ static int move_locked(
 
 	if (r)
 		return r;
+	if (target)
+		version_catch_up_locked(m, target);
+	version_cover_locked(p->n, target);
 	/* What is held would be shown beside what has replaced it. */
 	return rename_here_locked(m, p, target,
 	    target && (target->held || target->kind != NODE_FILE), ret_flying);

@@ -17,6 +17,7 @@
 
 #include "tree_change.h"
 #include "tree_internal.h"
+#include "why.h"
 
 /* linux/posix_acl_xattr.h: little-endian, a version and then entries. */
 enum {
@@ -178,17 +179,12 @@ void tree_removexattr(
 /* --- read -----------------------------------------------------------------
  */
 
-/* As `gtfs peers` calls it, but that a peer that refuses us is no use. */
 static const char *peer_word(struct peer *p)
 {
 	struct peer_info info;
 
 	peer_info(p, &info);
-	if (info.state != PEER_ONLINE)
-		return "offline";
-	if (info.policy == WIRE_POLICY_REFUSE)
-		return "refused";
-	return info.policy == WIRE_POLICY_ASK ? "asks" : "online";
+	return why_word(&info, now_ms());
 }
 
 static const char *file_word_locked(const struct node *n)

@@ -15,6 +15,7 @@
 #include "beneath.h"
 #include "delivered.h"
 #include "inbox_internal.h"
+#include "provenance.h"
 
 #define BLOCK_BYTES (64 * 1024)
 
@@ -65,7 +66,7 @@ static bool may_be(struct inbox *in, const struct stamp *ready,
     const struct stamp *there, const struct stamp *own)
 {
 	if (!S_ISREG(there->mode) || there->size != ready->size ||
-	    there->size > TWIN_BYTES_MAX || there->dev != ready->dev)
+	    there->size > TWIN_AGAIN_MAX || there->dev != ready->dev)
 		return false;
 	return (own && stamp_same(own, there)) ||
 	       !delivered_knows(in->delivered, there);
@@ -87,8 +88,10 @@ bool twin_find(struct inbox *in, int from, const char *from_name,
 	ours = open_to_read(from, from_name);
 	if (ours < 0)
 		goto close_there;
-	same = !stamp_of(there, &after) && stamp_untouched(&before, &after) &&
-	       same_bytes(there, ours);
+	same =
+	    !stamp_of(there, &after) && stamp_untouched(&before, &after) &&
+	    (before.size <= TWIN_BYTES_MAX || provenance_same(there, ours)) &&
+	    same_bytes(there, ours);
 	if (same && in->config.durable)
 		same = !fsync(there);
 	/* It may have been written meanwhile. */

@@ -13,6 +13,8 @@ struct inbox;
 
 /* Larger files are not compared: that would take too long for a close(). */
 #define TWIN_BYTES_MAX (16u << 20)
+/* But for those of the very same transfer, whose ACK was lost with us. */
+#define TWIN_AGAIN_MAX (4ull << 30)
 
 /*
  * Has the regular file called name in dir the same bytes as the one called

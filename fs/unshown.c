@@ -72,7 +72,8 @@ static void show_done(struct request_waiter *w, int result)
 	struct node *n = s->node;
 
 	mutex_lock(nodes_mutex(m->nodes));
-	if (result)
+	/* What is held is never forgotten there: the rest has been shown. */
+	if (result && result != -ENOENT)
 		report_locked(m, n, result);
 	/* Unless a later version has taken its place meanwhile. */
 	if (n->held && !memcmp(n->out_id, s->id, WIRE_ID_BYTES)) {
@@ -279,8 +280,6 @@ void unshown_add_locked(struct unshown *u, struct node *n)
 	}
 	h->since_ms = now_ms();
 	h->ended = false;
-	if (!u->started && !u->stop)
-		u->started = !thread_start(&u->thread, "unshown", run, u);
 	if (u->stop || !u->started)
 		release_locked(u, h);
 	else if (u->n == 1)
@@ -308,6 +307,14 @@ struct unshown *unshown_new(struct mount *m)
 	u->lock = nodes_mutex(m->nodes);
 	cond_init(&u->wake);
 	return u;
+}
+
+int unshown_start(struct unshown *u)
+{
+	int r = thread_start(&u->thread, "unshown", run, u);
+
+	u->started = r == 0;
+	return r;
 }
 
 void unshown_stop(struct unshown *u)

@@ -4,8 +4,8 @@
  * writer has ended, or UNSHOWN_MS after its commit (locks and swaps only by the
  * former), unless it was renamed or removed before.
  *
- * A thread, "unshown", runs while there are any. The nodes' lock is taken
- * inside; no function may be called with it unless it ends in _locked.
+ * A thread, "unshown", waits for them. The nodes' lock is taken inside; no
+ * function may be called with it unless it ends in _locked.
  */
 #ifndef UNSHOWN_H
 #define UNSHOWN_H
@@ -15,6 +15,9 @@
 #define UNSHOWN_MS 10000
 
 struct unshown *unshown_new(struct mount *m);
+/* Before the first file is held, and by main: who adds one may be confined
+ * (fs/confine.h), and the thread looks at processes. 0 or -errno. */
+int unshown_start(struct unshown *u);
 /* Asks the peers to show what is left (the requests are queued, and drained
  * by the network's end), and ends. NULL is fine. */
 void unshown_stop(struct unshown *u);

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "inuse.h"
+#include "tree_change.h"
 #include "unshown.h"
 
 /* out_id of n names what this transfer has committed. */
@@ -25,6 +26,7 @@ static void record_locked(struct node *n, struct outgoing *o)
 	n->held = outgoing_held(o);
 	n->size = outgoing_size(o);
 	n->committed_ms = now_ms();
+	n->below.there = false;
 }
 
 /* n has no transfer from now on: it is what was delivered last. */
@@ -38,8 +40,21 @@ static void rest_locked(struct mount *m, struct node *n)
 		node_delivered_locked(m->nodes, n);
 }
 
+/* It has not replaced what it was renamed over: that is there. */
+static void uncover_locked(struct node *n)
+{
+	if (n->delivered || !n->below.there)
+		return;
+	memcpy(n->out_id, n->below.id, WIRE_ID_BYTES);
+	n->size = n->below.size;
+	n->delivered = true;
+	n->below.there = false;
+}
+
 void version_settle_locked(struct mount *m, struct node *n, struct outgoing *o)
 {
+	if (n->out == o && !outgoing_published(o))
+		uncover_locked(n);
 	if (n->out == o && outgoing_published(o)) {
 		record_locked(n, o);
 		rest_locked(m, n);
@@ -55,6 +70,22 @@ void version_settle_locked(struct mount *m, struct node *n, struct outgoing *o)
 	}
 }
 
+void version_catch_up_locked(struct mount *m, struct node *n)
+{
+	if (n->out && outgoing_published(n->out))
+		version_settle_locked(m, n, n->out);
+}
+
+void version_cover_locked(struct node *n, const struct node *target)
+{
+	n->below.there = target && target->kind == NODE_FILE &&
+			 target->delivered && !target->held;
+	if (!n->below.there)
+		return;
+	memcpy(n->below.id, target->out_id, WIRE_ID_BYTES);
+	n->below.size = target->size;
+}
+
 /*
  * What a plan begins from. Usually a file that is begun anew replaces the one
  * before by its name, and needs none of its bytes. One that the peer does not
@@ -65,10 +96,12 @@ static int plan_base(struct node *n, struct outgoing *committing, bool anew,
 {
 	bool hidden = committing ? inuse_of(n->name) != INUSE_NO : n->held;
 
-	if (anew && !hidden)
-		return 0;
 	if (committing) {
+		/* Else the one that ends last would win. */
 		plan->after = committing;
+		plan->anew = anew && !hidden;
+	} else if (anew && !hidden) {
+		return 0;
 	} else if (n->delivered) {
 		plan->base = n->out_id;
 		plan->base_size = n->size;
@@ -117,8 +150,7 @@ int version_begin_locked(struct mount *m, struct node *n, bool anew)
 
 	if (!n->parent)
 		return -ENOENT;
-	if (n->out && outgoing_published(n->out))
-		version_settle_locked(m, n, n->out);
+	version_catch_up_locked(m, n);
 	prior = n->out;
 	r = prior ? outgoing_error(prior) : 0;
 	if (r && !anew && !n->delivered)
@@ -133,9 +165,11 @@ int version_begin_locked(struct mount *m, struct node *n, bool anew)
 		r = outgoing_new(n->peer, &plan, &o);
 	if (r)
 		return r;
-	if (plan.base || plan.after)
+	if (plan.base || (plan.after && !plan.anew))
 		r = set_mode(o, n);
-	if (!r && anew && (plan.base || plan.after))
+	if (!r && prior)
+		r = tree_change_carry_locked(n, o);
+	if (!r && anew)
 		r = outgoing_truncate(o, 0);
 	if (r) {
 		outgoing_abort(o, r);

@@ -36,4 +36,12 @@ int version_writable(
  */
 void version_settle_locked(struct mount *m, struct node *n, struct outgoing *o);
 
+/* The same, where the commit of what n has was acknowledged, and nobody who
+ * waited for that has come to it yet. */
+void version_catch_up_locked(struct mount *m, struct node *n);
+
+/* n, which is in flight, was renamed: over target, or (NULL) to a name of its
+ * own. Where it is not committed, n is what target has delivered. */
+void version_cover_locked(struct node *n, const struct node *target);
+
 #endif

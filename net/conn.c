@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "conn_internal.h"
+#include "locked.h"
 #include "record.h"
 
 enum {
@@ -28,7 +29,7 @@ enum {
 /* Nobody else knows it yet, or any longer. */
 struct conn *conn_new(int fd) NO_THREAD_ANALYSIS
 {
-	struct conn *c = calloc(1, sizeof(*c));
+	struct conn *c = locked_alloc(sizeof(*c));
 
 	if (!c)
 		return NULL;
@@ -37,7 +38,7 @@ struct conn *conn_new(int fd) NO_THREAD_ANALYSIS
 	if (!c->in || !c->out) {
 		free(c->in);
 		free(c->out);
-		free(c);
+		locked_free(c, sizeof(*c));
 		return NULL;
 	}
 	mutex_init(&c->send_lock);
@@ -45,6 +46,7 @@ struct conn *conn_new(int fd) NO_THREAD_ANALYSIS
 	c->in_cap = INPUT_SMALL;
 	c->out_cap = OUTPUT_SMALL;
 	c->heard_ms = c->sent_ms = now_ms();
+	c->input_max = RECORD_PLAIN_MAX;
 	return c;
 }
 
@@ -60,12 +62,22 @@ void conn_free(struct conn *c) NO_THREAD_ANALYSIS
 		close(c->fd);
 	free(c->in);
 	free(c->out);
-	free(c);
+	locked_free(c, sizeof(*c)); /* the keys are in it */
 }
 
 const uint8_t *conn_remote_key(const struct conn *c)
 {
 	return c->remote_key;
+}
+
+const uint8_t *conn_words(const struct conn *c)
+{
+	return c->words;
+}
+
+const uint8_t *conn_channel(const struct conn *c)
+{
+	return c->channel;
 }
 
 const struct wire_hello *conn_remote_hello(const struct conn *c)
@@ -268,6 +280,12 @@ int conn_reserve_output(struct conn *c, size_t payload)
 
 /* --- input ----------------------------------------------------------- */
 
+void conn_limit_input(struct conn *c, size_t message_max)
+{
+	atomic_store(
+	    &c->input_max, message_max ? message_max : RECORD_PLAIN_MAX);
+}
+
 static int input_room(struct conn *c, size_t need)
 {
 	uint8_t *in;
@@ -302,8 +320,8 @@ static int record_size(struct conn *c, size_t *ret)
 		*ret = 0;
 		return 0;
 	}
-	r = record_header(
-	    &c->receive_key, c->in + c->in_off, RECORD_PLAIN_MAX, &len);
+	r = record_header(&c->receive_key, c->in + c->in_off,
+	    atomic_load(&c->input_max), &len);
 	if (r)
 		return r;
 	*ret = RECORD_HEADER_BYTES + len;

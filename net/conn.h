@@ -52,6 +52,9 @@ void conn_free(struct conn *c);
 
 const uint8_t *conn_remote_key(const struct conn *c);
 const struct wire_hello *conn_remote_hello(const struct conn *c);
+/* handshake_words and handshake_channel of its handshake; 32 bytes each. */
+const uint8_t *conn_words(const struct conn *c);
+const uint8_t *conn_channel(const struct conn *c);
 /* The address at the other end of the socket. */
 const struct sockaddr_storage *conn_remote_address(const struct conn *c);
 const char *conn_cipher(const struct conn *c);
@@ -112,6 +115,12 @@ int conn_reserve_output(struct conn *c, size_t payload);
  */
 int conn_receive(
     struct conn *c, int timeout_ms, int wake_fd, struct wire_msg *ret_msg);
+
+/*
+ * No longer message is taken from now on (-EBADMSG), and so no larger buffer
+ * made. 0: what the protocol allows, as at first. Any thread.
+ */
+void conn_limit_input(struct conn *c, size_t message_max);
 
 /* now_ms() when the last message came in. */
 int64_t conn_heard_ms(const struct conn *c);

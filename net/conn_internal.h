@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "conn.h"
+#include "handshake.h"
 #include "record.h"
 #include "sync.h"
 
@@ -14,6 +15,9 @@ struct conn {
 	int fd;
 	uint8_t remote_key[IDENTITY_KEY_BYTES];
 	struct wire_hello remote_hello;
+	/* Of the handshake; the channel binding is a secret until paired. */
+	uint8_t words[HANDSHAKE_WORDS_BYTES];
+	uint8_t channel[HANDSHAKE_CHANNEL_BYTES];
 	struct sockaddr_storage remote_address;
 
 	/* The receiving thread's own. */
@@ -29,6 +33,7 @@ struct conn {
 	size_t out_len GUARDED_BY(send_lock);
 
 	_Atomic int64_t heard_ms, sent_ms;
+	_Atomic size_t input_max; /* of a record's plaintext */
 };
 
 /* Takes fd on success. NULL: out of memory. */

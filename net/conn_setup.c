@@ -228,6 +228,8 @@ static int finish(const struct setup *s, struct handshake *h,
 	if (!c)
 		return -ENOMEM;
 	c->remote_hello = *hello;
+	handshake_words(h, c->words);
+	handshake_channel(h, c->channel);
 	memcpy(c->remote_key, handshake_remote_key(h), IDENTITY_KEY_BYTES);
 	mutex_lock(&c->send_lock);
 	r = handshake_split(h, &c->send_key, &c->receive_key);

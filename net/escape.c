@@ -173,3 +173,19 @@ void escape_name(const char *name, size_t len, char ret[NAME_CAP])
 	if (used == 0)
 		strcpy(ret, "peer");
 }
+
+void escape_numbered(const char *name, unsigned n, char ret[64])
+{
+	char tail[16];
+	size_t keep = strlen(name), tail_len;
+
+	snprintf(tail, sizeof(tail), " (%u)", n);
+	tail_len = strlen(tail);
+	if (keep + tail_len > NAME_CAP - 1) {
+		keep = NAME_CAP - 1 - tail_len;
+		while (keep > 0 && ((uint8_t)name[keep] & 0xc0) == 0x80)
+			keep--;
+	}
+	memmove(ret, name, keep);
+	memcpy(ret + keep, tail, tail_len + 1);
+}

@@ -27,4 +27,10 @@ bool escape_is_utf8(const char *text, size_t len);
  */
 void escape_name(const char *name, size_t len, char ret[64]);
 
+/*
+ * "name (2)" for n = 2: at most 63 bytes, name cut at a character. ret may be
+ * name.
+ */
+void escape_numbered(const char *name, unsigned n, char ret[64]);
+
 #endif

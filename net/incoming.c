@@ -10,6 +10,9 @@
  * PING, BYE and all requests (MKDIR to WITHDRAW) are welcome in all of them and
  * change none; anything else ends the connection. Whatever ends it before the
  * COMMIT drops the spool. The transfer itself is incoming_transfer.c's.
+ *
+ * Beside this a connection may be asking (incoming_ask.c): then there is
+ * nothing but PING, UNASK and BYE until our owner has answered.
  */
 #include "incoming.h"
 
@@ -22,7 +25,10 @@
 #include "log.h"
 #include "sync.h"
 
-enum { IDLE_MS = 15000 }; /* a living peer sends PINGs */
+enum {
+	IDLE_MS = 15000,               /* a living peer sends PINGs */
+	STRANGERS_MESSAGE = 64 * 1024, /* not accepted, nothing longer */
+};
 
 void incoming_work_begins(struct incoming *in)
 {
@@ -34,8 +40,8 @@ void incoming_work_ends(struct incoming *in)
 	atomic_store(&in->watch->working, 0);
 }
 
-void incoming_pong(const struct incoming_config *config,
-    const struct conn *conn, uint64_t cookie, struct wire_msg *ret)
+void incoming_pong(const struct incoming_config *config, struct conn *conn,
+    uint64_t cookie, struct wire_msg *ret)
 {
 	struct sink_space space;
 
@@ -47,7 +53,10 @@ void incoming_pong(const struct incoming_config *config,
 	ret->pong.total_bytes = space.total_bytes;
 	ret->pong.free_files = space.free_files;
 	ret->pong.total_files = space.total_files;
-	ret->pong.policy = trust_incoming(config->trust, conn_remote_key(conn));
+	ret->pong.policy = incoming_policy(config, conn_remote_key(conn));
+	/* Before it can know. */
+	if (ret->pong.policy == WIRE_POLICY_ACCEPT)
+		conn_limit_input(conn, 0);
 }
 
 static int send_pong(struct incoming *in, uint64_t cookie)
@@ -61,6 +70,25 @@ static int send_pong(struct incoming *in, uint64_t cookie)
 	return conn_send(in->conn, &m);
 }
 
+void incoming_find_name(struct incoming *in)
+{
+	const struct wire_hello *hello = conn_remote_hello(in->conn);
+	const uint8_t *key = conn_remote_key(in->conn);
+	struct peer *p = peers_find_key(in->config->peers, key);
+	struct peer_info info;
+	struct trust_pin pin;
+
+	if (p) {
+		peer_info(p, &info);
+		peer_put(p);
+		memcpy(in->name, info.name, sizeof(in->name));
+	} else if (trust_find(in->config->trust, key, &pin) == 0) {
+		memcpy(in->name, pin.name, sizeof(in->name));
+	} else {
+		escape_name(hello->name, strlen(hello->name), in->name);
+	}
+}
+
 int incoming_admit(struct incoming *in)
 {
 	const uint8_t *key = conn_remote_key(in->conn);
@@ -72,17 +100,23 @@ int incoming_admit(struct incoming *in)
 	if (trust_find(in->config->trust, key, &pin) == 0 &&
 	    pin.policy == TRUST_ACCEPT)
 		return 0;
-	r = trust_pin(in->config->trust, key, in->name, TRUST_ACCEPT, NULL);
+	r = peers_pin(in->config->peers, key, in->name, TRUST_ACCEPT, NULL);
 	if (!r)
-		peers_pinned(in->config->peers, key, TRUST_ACCEPT);
+		incoming_find_name(in);
 	return r;
 }
 
 void incoming_from(const struct incoming *in, struct sink_offer *ret)
 {
+	struct trust_pin pin;
+
 	memset(ret, 0, sizeof(*ret));
 	memcpy(ret->sender, conn_remote_key(in->conn), sizeof(ret->sender));
 	ret->peer = in->name;
+	if (trust_find(in->config->trust, ret->sender, &pin) == 0) {
+		ret->quota_bytes = pin.quota_bytes;
+		ret->quota_files = pin.quota_files;
+	}
 }
 
 /* --- requests --------------------------------------------------------------
@@ -119,14 +153,66 @@ static int on_request(struct incoming *in, const struct wire_msg *m)
 	return conn_send(in->conn, &answer);
 }
 
+/* --- pairing ----------------------------------------------------------------
+ */
+
+static int on_pair(struct incoming *in, const struct wire_msg *m)
+{
+	struct wire_msg none = { .type = WIRE_UNPAIRED };
+	bool wrong = false;
+	int r;
+
+	if (in->state == IN_OPEN)
+		return -EPROTO;
+	if (!in->config->pairer) {
+		none.unpaired.code = WIRE_EACCES;
+		return conn_send(in->conn, &none);
+	}
+	r = pairer_serve(in->config->pairer, in->conn, m, in->name, &wrong);
+	if (wrong && in->config->penalty)
+		penalty_add(in->config->penalty,
+		    (const struct sockaddr *)conn_remote_address(in->conn),
+		    PENALTY_GUESS);
+	incoming_find_name(in); /* it may have a folder now */
+	return r;
+}
+
+/* Has it another connection, for all other things? Accepted, it needs none. */
+static bool only_to_pair(const struct incoming *in)
+{
+	return atomic_load(&in->watch->to_pair) &&
+	       trust_incoming(in->config->trust, conn_remote_key(in->conn)) !=
+		   WIRE_POLICY_ACCEPT;
+}
+
 /* --- messages --------------------------------------------------------------
  */
 
 static int on_message(struct incoming *in, const struct wire_msg *m)
 {
+	if (m->type != WIRE_PAIR && m->type != WIRE_BYE && only_to_pair(in))
+		return -EACCES;
+	if (in->asking) {
+		int r = incoming_ask_answered(in);
+
+		if (r)
+			return r;
+		if (in->asking && m->type != WIRE_PING &&
+		    m->type != WIRE_UNASK && m->type != WIRE_BYE)
+			return -EPROTO;
+	}
+	if (in->state == IN_OPEN && atomic_load(&in->watch->turned_away)) {
+		int r = incoming_turn_away(in);
+
+		if (r)
+			return r;
+	}
 	switch (m->type) {
 	case WIRE_PING: return send_pong(in, m->ping.cookie);
 	case WIRE_BYE: return CONN_EOF;
+	case WIRE_ASK: return incoming_ask(in, m);
+	case WIRE_UNASK: return incoming_unask(in);
+	case WIRE_PAIR: return on_pair(in, m);
 	case WIRE_OFFER: return incoming_offer(in, m);
 	case WIRE_ABORT: return incoming_abort(in, m);
 	case WIRE_WRITE:
@@ -150,7 +236,8 @@ static int on_message(struct incoming *in, const struct wire_msg *m)
 }
 
 /*
- * The next message; before waiting for one, what was applied is acknowledged.
+ * The next message; before waiting for one, what was applied is acknowledged,
+ * and what was asked is answered.
  */
 static int next(struct incoming *in, struct wire_msg *ret)
 {
@@ -163,40 +250,29 @@ static int next(struct incoming *in, struct wire_msg *ret)
 	if (r)
 		return r;
 	do {
-		r = conn_receive(
-		    in->conn, wait < IDLE_MS ? IDLE_MS : wait, -1, ret);
-	} while (r == CONN_DRAINED);
+		r = incoming_ask_answered(in);
+		if (r)
+			return r;
+		r = conn_receive(in->conn, wait < IDLE_MS ? IDLE_MS : wait,
+		    in->answered_fd, ret);
+	} while (r == CONN_DRAINED || r == CONN_WOKEN);
 	return r;
-}
-
-/* The folder of this peer, where it has one; else the name that it says. */
-static void find_name(struct incoming *in)
-{
-	const struct wire_hello *hello = conn_remote_hello(in->conn);
-	const uint8_t *key = conn_remote_key(in->conn);
-	struct peer *p = peers_find_key(in->config->peers, key);
-	struct peer_info info;
-	struct trust_pin pin;
-
-	if (p) {
-		peer_info(p, &info);
-		peer_put(p);
-		memcpy(in->name, info.name, sizeof(in->name));
-	} else if (trust_find(in->config->trust, key, &pin) == 0) {
-		memcpy(in->name, pin.name, sizeof(in->name));
-	} else {
-		escape_name(hello->name, strlen(hello->name), in->name);
-	}
 }
 
 int incoming_serve(const struct incoming_config *config, struct conn *conn,
     struct incoming_watch *watch)
 {
-	struct incoming in = { .config = config, .conn = conn, .watch = watch };
+	struct incoming in = {
+		.config = config,
+		.conn = conn,
+		.watch = watch,
+		.answered_fd = -1,
+	};
 	struct wire_msg m;
 	int r;
 
-	find_name(&in);
+	incoming_find_name(&in);
+	conn_limit_input(conn, STRANGERS_MESSAGE);
 	r = send_pong(&in, 0);
 	while (!r) {
 		r = next(&in, &m);
@@ -206,6 +282,7 @@ int incoming_serve(const struct incoming_config *config, struct conn *conn,
 	if (r < 0)
 		log_debug(
 		    "from %s: connection ended: %s", in.name, strerror(-r));
+	incoming_ask_ends(&in);
 	incoming_drop(&in, LEDGER_FAILED, -ECONNRESET);
 	return r;
 }

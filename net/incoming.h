@@ -11,8 +11,12 @@
 #include <stdint.h>
 
 #include "conn.h"
+#include "consent.h"
+#include "incoming_room.h"
 #include "ledger.h"
+#include "pairer.h"
 #include "peers.h"
+#include "penalty.h"
 #include "sink.h"
 #include "space.h"
 #include "trust.h"
@@ -22,7 +26,11 @@ struct incoming_config {
 	struct space *space; /* of sink */
 	struct trust *trust;
 	struct ledger *ledger;
+	struct consent *consent;
 	struct peers *peers;
+	struct incoming_room *room; /* made by the listener */
+	struct penalty *penalty;    /* likewise */
+	struct pairer *pairer;      /* NULL: there is nothing to pair by */
 	int patience_ms;
 };
 
@@ -33,7 +41,13 @@ struct incoming_watch {
 	 * send an unasked PONG (incoming_pong) so that the peer knows we live.
 	 */
 	_Atomic int64_t working;
-	_Atomic bool open; /* a transfer is under way */
+	_Atomic bool open;   /* a transfer is under way */
+	_Atomic bool asking; /* its ASK waits for our owner */
+	/* Of a key that has another connection and is not accepted: it may
+	 * pair on this one, and no more. Set before it is served. */
+	_Atomic bool to_pair;
+	/* The key was refused or forgotten: what is under way ends. */
+	_Atomic bool turned_away;
 };
 
 /*
@@ -45,9 +59,10 @@ int incoming_serve(const struct incoming_config *config, struct conn *conn,
 
 /*
  * The PONG for this peer now: our policy for it, and our free space as it was
- * last heard of. Never blocks.
+ * last heard of. Whoever is accepted may send long messages from now on. Never
+ * blocks; any thread.
  */
-void incoming_pong(const struct incoming_config *config,
-    const struct conn *conn, uint64_t cookie, struct wire_msg *ret);
+void incoming_pong(const struct incoming_config *config, struct conn *conn,
+    uint64_t cookie, struct wire_msg *ret);
 
 #endif

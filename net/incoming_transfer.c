@@ -6,6 +6,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +70,16 @@ static int fail(struct incoming *in, enum wire_state missed, int err)
 	return send_ack(in, in->seq, missed, wire_code_from_errno(err), NULL);
 }
 
+int incoming_turn_away(struct incoming *in)
+{
+	struct wire_msg m = { .type = WIRE_ABORT };
+
+	incoming_drop(in, LEDGER_FAILED, -EACCES);
+	m.abort.tag = in->tag;
+	m.abort.code = wire_code_from_errno(-EACCES);
+	return conn_send(in->conn, &m);
+}
+
 /* --- offers ----------------------------------------------------------------
  */
 
@@ -83,6 +94,15 @@ static int refuse(struct incoming *in, uint32_t tag, int err)
 	return conn_send(in->conn, &m);
 }
 
+/* The connection has ended, or our owner has turned the sender away. */
+static bool is_over(void *ctx)
+{
+	struct incoming *in = ctx;
+	struct pollfd p = { .fd = conn_fd(in->conn), .events = POLLRDHUP };
+
+	return atomic_load(&in->watch->turned_away) || poll(&p, 1, 0) > 0;
+}
+
 int incoming_offer(struct incoming *in, const struct wire_msg *m)
 {
 	struct wire_msg accept = { .type = WIRE_ACCEPT };
@@ -95,7 +115,11 @@ int incoming_offer(struct incoming *in, const struct wire_msg *m)
 	in->offered = true;
 	incoming_from(in, &from);
 	from.offer = &m->offer;
+	from.is_over = is_over;
+	from.ctx = in;
 	in->hash = ophash_new();
+	/* Who is turned away from now on was admitted, if at all, before. */
+	atomic_store(&in->watch->turned_away, false);
 	incoming_work_begins(in);
 	r = in->hash ? incoming_admit(in) : -ENOMEM;
 	if (!r)
@@ -160,10 +184,6 @@ static int on_commit(struct incoming *in, const struct wire_msg *m)
 	ledger_state(in->config->ledger, in->ledger_id, LEDGER_COMMITTING);
 	incoming_work_begins(in);
 	r = verify(in, m);
-	/* Our owner may have refused it since the offer. */
-	if (!r && trust_incoming(in->config->trust,
-		      conn_remote_key(in->conn)) == WIRE_POLICY_REFUSE)
-		r = -EACCES;
 	if (!r)
 		r = in->file->ops->commit(in->file, m->commit.hold, name);
 	incoming_work_ends(in);
@@ -291,6 +311,7 @@ static int send_data(struct incoming *in, uint64_t req, int err,
 int incoming_read(struct incoming *in, const struct wire_msg *m)
 {
 	struct sink_file *f = in->file;
+	struct incoming_share share;
 	uint8_t *bytes;
 	size_t len = 0;
 	int r;
@@ -302,16 +323,20 @@ int incoming_read(struct incoming *in, const struct wire_msg *m)
 	r = incoming_acknowledge(in);
 	if (r)
 		return r;
-	bytes = malloc(m->read.len); /* at most WIRE_WRITE_MAX */
-	if (!bytes)
-		return send_data(in, m->read.req, -ENOMEM, NULL, 0);
 	incoming_work_begins(in);
-	r = f->ops->read(f, bytes, m->read.len, m->read.offset, &len);
+	/* The bytes, and once more in the output; at most WIRE_WRITE_MAX. */
+	incoming_room_take(in->config->room, &share, conn_remote_key(in->conn),
+	    2 * m->read.len);
+	bytes = malloc(m->read.len);
+	r = bytes ? f->ops->read(f, bytes, m->read.len, m->read.offset, &len)
+		  : -ENOMEM;
 	incoming_work_ends(in);
 	assert(len <= m->read.len);
 	r = send_data(in, m->read.req, r, bytes, len);
 	free(bytes);
 	if (r == -ENOMEM) /* the connection had no room for them */
 		r = send_data(in, m->read.req, r, NULL, 0);
+	conn_reserve_output(in->conn, 0);
+	incoming_room_give(in->config->room, &share);
 	return r;
 }

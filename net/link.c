@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "address.h"
+#include "link_ask.h"
 #include "log.h"
 #include "outgoing_run.h"
 #include "treeop.h"
@@ -109,6 +110,7 @@ static int common(struct link *l, const struct wire_msg *m)
 	case WIRE_BYE: l->said_bye = true; return -ECONNRESET;
 	case WIRE_PONG: peer_heard_pong(l->peer, m); return -EAGAIN;
 	case WIRE_RESULT: r = treeop_result(l, m); return r ? r : LINK_ANSWERED;
+	case WIRE_ANSWER: r = link_answered(l, m); return r ? r : LINK_ANSWERED;
 	default: return 0;
 	}
 }
@@ -227,13 +229,15 @@ static int serve(struct link *l)
 	int64_t idle_since = now_ms();
 	int r = 0;
 
-	while (!r && !peers_stopping(l->peer->table)) {
+	while (!r && !peer_is_over(l->peer)) {
 		if (peer_take_job(l->peer, l)) {
 			if (l->job) {
 				struct outgoing *o = l->job;
 
 				l->job = NULL;
 				r = outgoing_run(o, l);
+			} else if (l->asks) {
+				r = link_ask(l);
 			} else {
 				r = treeop_run(l);
 			}

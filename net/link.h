@@ -16,14 +16,14 @@ enum {
 	LINK_SPARE_MS = 20000,    /* an idle one that is not the last ends */
 };
 
-/* An outcome beside those of conn_receive. */
+/* An outcome beside those of conn_receive: a RESULT or ANSWER has come. */
 enum { LINK_ANSWERED = 16 };
 
 /*
- * The next message for the caller: PONG and RESULT are taken care of here, and
- * what is to be asked (net/treeop.h) is sent. Waits until wake (then
- * CONN_WOKEN, with the wake consumed), CONN_DRAINED, LINK_ANSWERED (a RESULT
- * has come), or the end: -ECONNRESET, -ETIMEDOUT (silent for longer than the
+ * The next message for the caller: PONG, RESULT and ANSWER are taken care of
+ * here, and what is to be asked (net/treeop.h) is sent. Waits until wake (then
+ * CONN_WOKEN, with the wake consumed), CONN_DRAINED, LINK_ANSWERED, or the end:
+ * -ECONNRESET, -ETIMEDOUT (silent for longer than the
  * patience), -EPROTO, -EBADMSG. owed: an answer is expected, so silence is
  * suspicious sooner. poll_only: -EAGAIN instead of waiting.
  */

@@ -1,7 +1,8 @@
 /*
  * One thread accepts ("listen"), one a connection serves it ("in"). The list
- * of connections is what limits are counted on; a place is taken before the
- * handshake, so that a flood of callers costs at most that many threads.
+ * of connections is what limits are counted on (listener_limits.c); a place is
+ * taken before the handshake, so that a flood of callers costs at most that
+ * many threads.
  */
 #include "listener.h"
 
@@ -11,178 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/queue.h>
 #include <unistd.h>
 
 #include "address.h"
+#include "listener_internal.h"
 #include "log.h"
-#include "random.h"
-#include "sync.h"
 
 enum { VICTIMS_WAIT_MS = 200 };
-
-struct caller {
-	LIST_ENTRY(caller) entry;
-	struct listener *listener;
-	pthread_t thread;
-	struct sockaddr_storage address;
-	int fd;            /* until conn owns it */
-	struct conn *conn; /* NULL before the key is proven */
-	bool known;        /* pre-handshake, from a live pinned peer's host */
-	bool victim;       /* was told to go */
-	struct incoming_watch watch;
-};
-LIST_HEAD(caller_list, caller);
-
-struct listener {
-	struct listener_config config;
-	int fd, stop_fd;
-	uint16_t port;
-	unsigned all_max;
-	pthread_t thread;
-	bool started;
-	struct mutex lock;
-	struct cond gone;
-	struct caller_list callers GUARDED_BY(lock);
-	struct caller_list finished GUARDED_BY(lock);
-	unsigned n GUARDED_BY(lock);
-	bool stopping GUARDED_BY(lock);
-};
-
-/* --- limits ------------------------------------------------------------------
- */
-
-static bool same_host(const struct caller *a, const struct caller *b)
-{
-	return address_same_host((const struct sockaddr *)&a->address,
-	    (const struct sockaddr *)&b->address);
-}
-
-static unsigned from_host_locked(struct listener *l, const struct caller *c)
-    REQUIRES(l->lock)
-{
-	struct caller *i;
-	unsigned n = 0;
-
-	LIST_FOREACH(i, &l->callers, entry)
-		n += !i->conn && !i->victim && same_host(i, c);
-	return n;
-}
-
-/* Ends a random handshake of the host that has most of them under way. */
-static void evict_locked(struct listener *l, bool known) REQUIRES(l->lock)
-{
-	struct caller *i, *worst = NULL;
-	unsigned n = 0, most = 0;
-	uint32_t pick;
-
-	LIST_FOREACH(i, &l->callers, entry) {
-		unsigned k = i->conn || i->victim || i->known != known
-				 ? 0
-				 : from_host_locked(l, i);
-
-		if (k > most) {
-			most = k;
-			worst = i;
-		}
-	}
-	if (!worst)
-		return;
-	random_bytes(&pick, sizeof(pick));
-	pick %= most;
-	LIST_FOREACH(i, &l->callers, entry) {
-		if (i->conn || i->victim || !same_host(i, worst) || n++ != pick)
-			continue;
-		i->victim = true;
-		shutdown(i->fd, SHUT_RDWR);
-		return;
-	}
-}
-
-/* Does a pinned peer have a live session from this host? */
-static bool known_host_locked(struct listener *l, const struct caller *c)
-    REQUIRES(l->lock)
-{
-	struct trust_pin pin;
-	struct caller *i;
-
-	LIST_FOREACH(i, &l->callers, entry)
-		if (i->conn && same_host(i, c) &&
-		    trust_find(l->config.incoming.trust,
-			conn_remote_key(i->conn), &pin) == 0)
-			return true;
-	return false;
-}
-
-/* Makes room for one more handshake. False: not even then. */
-static bool room_locked(struct listener *l, struct caller *c) REQUIRES(l->lock)
-{
-	struct caller *i;
-	unsigned pending = 0;
-
-	if (l->n >= l->all_max || l->stopping)
-		return false;
-	c->known = known_host_locked(l, c);
-	LIST_FOREACH(i, &l->callers, entry)
-		pending += !i->conn && !i->victim && i->known == c->known;
-	if (pending >= LISTENER_HANDSHAKES_MAX ||
-	    (!c->known && from_host_locked(l, c) >= LISTENER_PER_ADDRESS_MAX))
-		evict_locked(l, c->known);
-	return true;
-}
-
-static bool is_stranger(struct listener *l, const struct caller *c)
-{
-	struct trust_pin pin;
-
-	return c->conn && !c->victim &&
-	       trust_find(l->config.incoming.trust, conn_remote_key(c->conn),
-		   &pin) != 0;
-}
-
-/*
- * One of the strangers that have proven a key, and have not been let in, goes:
- * any one, so that nobody can keep all the places.
- */
-static void evict_stranger_locked(struct listener *l, unsigned strangers)
-    REQUIRES(l->lock)
-{
-	struct caller *i;
-	uint32_t pick;
-
-	random_bytes(&pick, sizeof(pick));
-	pick %= strangers;
-	LIST_FOREACH(i, &l->callers, entry) {
-		if (!is_stranger(l, i) || pick-- != 0)
-			continue;
-		i->victim = true;
-		conn_shutdown(i->conn);
-		return;
-	}
-}
-
-/* After the handshake: not too many of this key, and of strangers. */
-static bool admitted_locked(struct listener *l, struct conn *conn)
-    REQUIRES(l->lock)
-{
-	const uint8_t *key = conn_remote_key(conn);
-	unsigned same = 0, strangers = 0;
-	struct trust_pin pin;
-	struct caller *i;
-
-	LIST_FOREACH(i, &l->callers, entry) {
-		same += i->conn && !memcmp(conn_remote_key(i->conn), key,
-				       IDENTITY_KEY_BYTES);
-		strangers += is_stranger(l, i);
-	}
-	if (same >= LISTENER_PER_KEY_MAX)
-		return false;
-	if ((strangers >= LISTENER_STRANGERS_MAX ||
-		strangers > l->all_max / 2) &&
-	    trust_find(l->config.incoming.trust, key, &pin) != 0)
-		evict_stranger_locked(l, strangers);
-	return true;
-}
 
 /* --- one connection
  * ------------------------------------------------------------ */
@@ -206,7 +42,6 @@ static void *caller_run(void *arg)
 {
 	struct caller *c = arg;
 	struct listener *l = c->listener;
-	struct sockaddr *from = (struct sockaddr *)&c->address;
 	struct conn *conn;
 	bool ok;
 	int r;
@@ -214,18 +49,21 @@ static void *caller_run(void *arg)
 	r = conn_accept(l->config.self, c->fd, -1, &conn);
 	if (r) {
 		log_debug("a caller's handshake: %s", strerror(-r));
+		listener_punish_caller(l, c, r);
 		finished(l, c);
 		return NULL;
 	}
 	mutex_lock(&l->lock);
-	ok = !l->stopping && admitted_locked(l, conn);
+	ok = !l->stopping && listener_admits_locked(l, conn, &c->watch);
 	c->conn = conn;
+	c->victim = !ok;
 	mutex_unlock(&l->lock);
 	if (ok) {
 		if (conn_remote_hello(conn)->port)
-			l->config.caller(
-			    l->config.ctx, from, conn_remote_hello(conn)->port);
-		incoming_serve(&l->config.incoming, conn, &c->watch);
+			l->config.caller(l->config.ctx, listener_address(c),
+			    conn_remote_hello(conn)->port);
+		r = incoming_serve(&l->config.incoming, conn, &c->watch);
+		listener_punish_stranger(l, c, r);
 	}
 	finished(l, c);
 	return NULL;
@@ -254,7 +92,7 @@ static void take_caller(
     struct listener *l, int fd, const struct sockaddr_storage *from)
 {
 	struct caller *c = calloc(1, sizeof(*c));
-	bool room;
+	bool room = false;
 	int r;
 
 	if (!c) {
@@ -266,8 +104,11 @@ static void take_caller(
 	c->address = *from;
 	address_normalise(&c->address);
 	mutex_lock(&l->lock);
-	wait_for_victims_locked(l);
-	room = room_locked(l, c);
+	c->known = listener_known_locked(l, c);
+	if (!listener_shuns_locked(l, c)) {
+		wait_for_victims_locked(l);
+		room = listener_room_locked(l, c);
+	}
 	if (room) {
 		LIST_INSERT_HEAD(&l->callers, c, entry);
 		l->n++;
@@ -371,6 +212,8 @@ int listener_new(const struct listener_config *config, struct listener **ret)
 	if (!l)
 		return -ENOMEM;
 	l->config = *config;
+	l->config.incoming.room = incoming_room_new();
+	l->config.incoming.penalty = penalty_new();
 	l->all_max = descriptor_share(LISTENER_ALL_MAX, 4);
 	l->fd = -1;
 	mutex_init(&l->lock);
@@ -380,7 +223,12 @@ int listener_new(const struct listener_config *config, struct listener **ret)
 	LIST_INIT(&l->finished);
 	mutex_unlock(&l->lock);
 	l->stop_fd = eventfd(0, EFD_CLOEXEC);
-	r = l->stop_fd < 0 ? -errno : bind_socket(l);
+	if (l->stop_fd < 0)
+		r = -errno;
+	else if (!l->config.incoming.room || !l->config.incoming.penalty)
+		r = -ENOMEM;
+	else
+		r = bind_socket(l);
 	if (r == -EAFNOSUPPORT && config->address.ss_family == AF_INET6) {
 		/* A kernel without IPv6. */
 		uint16_t port =
@@ -430,7 +278,8 @@ void listener_tick(struct listener *l)
 	reap(l);
 }
 
-void listener_policy_changed(struct listener *l, const uint8_t *key)
+void listener_policy_changed(
+    struct listener *l, const uint8_t *key, bool turned_away)
 {
 	struct wire_msg m;
 	struct caller *c;
@@ -440,6 +289,8 @@ void listener_policy_changed(struct listener *l, const uint8_t *key)
 		if (!c->conn ||
 		    memcmp(conn_remote_key(c->conn), key, IDENTITY_KEY_BYTES))
 			continue;
+		if (turned_away)
+			atomic_store(&c->watch.turned_away, true);
 		incoming_pong(&l->config.incoming, c->conn, 0, &m);
 		conn_try_send(c->conn, &m);
 	}
@@ -508,6 +359,8 @@ void listener_free(struct listener *l)
 	if (!l)
 		return;
 	listener_stop(l);
+	incoming_room_free(l->config.incoming.room);
+	penalty_free(l->config.incoming.penalty);
 	cond_fini(&l->gone);
 	mutex_fini(&l->lock);
 	free(l);

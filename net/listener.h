@@ -18,6 +18,10 @@ enum {
 	LISTENER_PER_ADDRESS_MAX = 4,
 	LISTENER_PER_KEY_MAX = 20,
 	LISTENER_STRANGERS_MAX = 64, /* proven, not pinned: then one goes */
+	/* Who is not accepted has one connection, and a second one on which it
+	 * can pair and no more. One that asks stays, or that has spoken within
+	 * this time; another makes room for the new one. */
+	LISTENER_SILENT_MS = 6000,
 	LISTENER_ALL_MAX = 1024,
 };
 
@@ -31,6 +35,11 @@ struct listener_config {
 	void *ctx;
 };
 
+/*
+ * Addresses that cost us handshakes for nothing, or break the protocol with
+ * keys that nobody knows, are not listened to for a while (net/penalty.h),
+ * except where somebody whom we know has a connection from there.
+ */
 struct listener;
 
 /* Binds; a port that is taken becomes another one unless exact. 0 or -errno. */
@@ -46,8 +55,13 @@ int listener_start(struct listener *l);
  */
 void listener_tick(struct listener *l);
 
-/* Our policy for a key has changed: its connections are told. */
-void listener_policy_changed(struct listener *l, const uint8_t *key);
+/*
+ * Our policy for a key has changed: its connections are told. turned_away: it
+ * was refused or forgotten, and so its transfers under way fail with EACCES, at
+ * their next message at the latest.
+ */
+void listener_policy_changed(
+    struct listener *l, const uint8_t *key, bool turned_away);
 
 /* Has this key a connection to us now? */
 bool listener_here(struct listener *l, const uint8_t *key);

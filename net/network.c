@@ -15,6 +15,7 @@
 #include "conn.h"
 #include "listener.h"
 #include "log.h"
+#include "pairer.h"
 #include "pool.h"
 #include "prober.h"
 #include "random.h"
@@ -28,8 +29,10 @@ struct network {
 	struct conn_self self;
 	struct trust *trust;
 	struct ledger *ledger;
+	struct consent *consent;
 	struct pool *pool;
 	struct peers *peers;
+	struct pairer *pairer;
 	struct prober *prober;
 	struct space *space;
 	struct listener *listener;
@@ -59,6 +62,9 @@ static void on_changed(
 {
 	struct network *n = ctx;
 
+	/* Perhaps it has let us in, and may send to us from now on. */
+	if (change == PEER_CHANGED && info->pinned)
+		listener_policy_changed(n->listener, info->key, false);
 	if (n->config.peer_changed)
 		n->config.peer_changed(n->config.ctx, change, info);
 }
@@ -169,6 +175,7 @@ static void keeper_tick(struct network *n)
 {
 	listener_tick(n->listener);
 	peers_tick(n->peers);
+	consent_tick(n->consent);
 }
 
 static void *keeper_run(void *arg)
@@ -200,8 +207,65 @@ static void *inbox_run(void *arg)
 	return NULL;
 }
 
+/* --- what is known of a key -------------------------------------------------
+ */
+
+/* Where a new pin's key was last proven, so that a restart finds it. */
+static void note_address(struct network *n, const uint8_t *key)
+{
+	struct peer *p = peers_find_key(n->peers, key);
+	struct peer_info info;
+
+	if (!p)
+		return;
+	peer_info(p, &info);
+	peer_put(p);
+	if (info.n_addresses)
+		trust_note_address(
+		    n->trust, key, (const struct sockaddr *)&info.addresses[0]);
+}
+
+/* What trust knows of a key has changed: its question and its connections. */
+static void decided(struct network *n, const uint8_t *key, bool accepted)
+{
+	struct consent_question q;
+
+	if (consent_find_key(n->consent, key, &q) == 0)
+		consent_settle(n->consent, q.serial, accepted);
+	listener_policy_changed(n->listener, key, !accepted);
+	if (accepted)
+		note_address(n, key);
+}
+
+/* The pins are there; the rest hears of it. Any thread, no lock held. */
+static void on_paired(void *ctx, const uint8_t *key, const char *name)
+{
+	struct network *n = ctx;
+
+	consent_forgive(n->consent, key);
+	decided(n, key, true);
+	if (n->config.paired)
+		n->config.paired(n->config.ctx, name);
+}
+
 /* --- the whole
  * ------------------------------------------------------------------ */
+
+static int new_pairer(struct network *n)
+{
+	struct pairer_config config = {
+		.self = &n->self,
+		.trust = n->trust,
+		.peers = n->peers,
+		.state_fd = n->config.state_fd,
+		.group = n->config.group,
+		.group_len = n->config.group_len,
+		.paired = on_paired,
+		.ctx = n,
+	};
+
+	return pairer_new(&config, &n->pairer);
+}
 
 static int new_listener(struct network *n)
 {
@@ -214,7 +278,9 @@ static int new_listener(struct network *n)
 			.space = n->space,
 			.trust = n->trust,
 			.ledger = n->ledger,
+			.consent = n->consent,
 			.peers = n->peers,
+			.pairer = n->pairer,
 			.patience_ms = n->config.patience_ms,
 		},
 		.caller = on_caller,
@@ -229,6 +295,7 @@ static int new_peers(struct network *n)
 	struct peers_config config = {
 		.self = &n->self,
 		.trust = n->trust,
+		.consent = n->consent,
 		.ledger = n->ledger,
 		.pool = n->pool,
 		.patience_ms = n->config.patience_ms,
@@ -240,11 +307,14 @@ static int new_peers(struct network *n)
 	return peers_new(&config, &n->peers);
 }
 
-int network_new(const struct network_config *config, struct network **ret)
+int network_new(
+    const struct network_config *config, struct network **ret, bool *ret_port)
 {
 	struct network *n = calloc(1, sizeof(*n));
 	int r = -ENOMEM;
 
+	if (ret_port)
+		*ret_port = false;
 	if (!n)
 		return -ENOMEM;
 	n->config = *config;
@@ -252,19 +322,28 @@ int network_new(const struct network_config *config, struct network **ret)
 	cond_init(&n->wake);
 	n->self.identity = config->identity;
 	n->self.hello.minor = WIRE_MINOR;
+	n->self.hello.group = config->group_len > 0;
 	snprintf(
 	    n->self.hello.name, sizeof(n->self.hello.name), "%s", config->name);
 	n->config.name = n->self.hello.name;
 	set_discovery_state(n, "off");
 	n->ledger = ledger_new(config->transfer_changed, config->ctx);
+	n->consent = consent_new(config->ask_timeout_ms ? config->ask_timeout_ms
+							: CONSENT_TIMEOUT_MS,
+	    config->asked, config->ctx);
 	n->pool = pool_new();
 	n->space = space_new(config->sink);
-	if (n->ledger && n->pool && n->space)
+	if (n->ledger && n->consent && n->pool && n->space)
 		r = trust_open(config->state_fd, config->accept, &n->trust);
 	if (!r)
 		r = new_peers(n);
 	if (!r)
+		r = new_pairer(n);
+	if (!r) {
 		r = new_listener(n);
+		if (ret_port)
+			*ret_port = r != 0;
+	}
 	if (r)
 		network_free(n);
 	else
@@ -277,7 +356,7 @@ int network_start(struct network *n)
 	int r;
 
 	n->self.hello.port = listener_port(n->listener);
-	r = prober_start(n->peers, &n->self, &n->prober);
+	r = prober_start(n->peers, n->pairer, &n->self, &n->prober);
 	if (!r)
 		r = listener_start(n->listener);
 	if (!r)
@@ -307,10 +386,18 @@ struct ledger *network_ledger(struct network *n)
 	return n->ledger;
 }
 
+struct consent *network_consent(struct network *n)
+{
+	return n->consent;
+}
+
 uint16_t network_port(const struct network *n)
 {
 	return listener_port(n->listener);
 }
+
+/* --- decisions --------------------------------------------------------------
+ */
 
 int network_set_policy(
     struct network *n, const char *name, enum trust_policy policy)
@@ -318,9 +405,12 @@ int network_set_policy(
 	uint8_t key[IDENTITY_KEY_BYTES];
 	int r = peers_set_policy(n->peers, name, policy, key);
 
-	if (!r)
-		listener_policy_changed(n->listener, key);
-	return r;
+	if (r)
+		return r;
+	if (policy == TRUST_ACCEPT)
+		consent_forgive(n->consent, key);
+	decided(n, key, policy == TRUST_ACCEPT);
+	return 0;
 }
 
 int network_forget(struct network *n, const char *name)
@@ -329,8 +419,107 @@ int network_forget(struct network *n, const char *name)
 	int r = peers_forget(n->peers, name, key);
 
 	if (!r)
-		listener_policy_changed(n->listener, key);
+		decided(n, key, false);
+	if (!r || r == -ENODATA)
+		consent_forgive(n->consent, key);
 	return r;
+}
+
+/* The pin is durable before anybody hears of it. */
+static int let_in(struct network *n, const struct consent_question *q)
+{
+	int r = peers_pin(n->peers, q->key, q->name, TRUST_ACCEPT, NULL);
+
+	if (!r)
+		r = trust_set_words(n->trust, q->key, q->words);
+	if (r)
+		return r;
+	/* Where it is too late for the question, the pin is what counts. */
+	consent_forgive(n->consent, q->key);
+	peers_pinned(n->peers, q->key);
+	decided(n, q->key, true);
+	return 0;
+}
+
+int network_answer(struct network *n, uint64_t serial, bool accept)
+{
+	struct consent_question q;
+	int r = consent_find_serial(n->consent, serial, &q);
+
+	if (!r && accept)
+		return let_in(n, &q);
+	if (!r)
+		r = consent_settle(n->consent, serial, false);
+	if (!r)
+		decided(n, q.key, false);
+	return r;
+}
+
+int network_decide(struct network *n, const char *name, bool accept)
+{
+	struct consent_question q;
+	int r = consent_find(n->consent, name, &q);
+
+	if (!r)
+		r = network_answer(n, q.serial, accept);
+	if (r != -ENOENT)
+		return r;
+	return network_set_policy(
+	    n, name, accept ? TRUST_ACCEPT : TRUST_REFUSE);
+}
+
+/* Of the folder, which is what people were shown. */
+static int find_pin(struct network *n, const char *name, struct trust_pin *ret)
+{
+	struct peer *p = peers_find_name(n->peers, name);
+	struct peer_info info;
+
+	if (!p)
+		return -ENOENT;
+	peer_info(p, &info);
+	peer_put(p);
+	return trust_find(n->trust, info.key, ret);
+}
+
+int network_set_quota(
+    struct network *n, const char *name, uint64_t bytes, uint64_t files)
+{
+	struct trust_pin pin;
+	int r = find_pin(n, name, &pin);
+
+	return r ? r : trust_set_quota(n->trust, pin.key, bytes, files);
+}
+
+int network_set_verified(struct network *n, const char *name)
+{
+	struct trust_pin pin;
+	int r = find_pin(n, name, &pin);
+
+	if (r)
+		return r;
+	if (!pin.has_words)
+		return -ENODATA;
+	r = trust_set_verified(n->trust, pin.key);
+	if (!r)
+		peers_pinned(n->peers, pin.key);
+	return r;
+}
+
+int network_pair_begin(struct network *n, char ret_code[WORDS_CODE_MAX])
+{
+	pairer_open_code(n->pairer, ret_code);
+	return 0;
+}
+
+int network_pair(struct network *n, const char *name, const char *typed,
+    void (*done)(void *ctx, int result), void *ctx, uint64_t *ret_serial)
+{
+	return pairer_dial(n->pairer, name, typed, done, ctx, ret_serial);
+}
+
+void network_pair_cancel(struct network *n, uint64_t serial)
+{
+	pairer_cancel(n->pairer, serial);
 }
 
 unsigned network_busy(struct network *n)
@@ -349,6 +538,7 @@ void network_stop(struct network *n)
 	if (n->keeping)
 		pthread_join(n->keeper, NULL);
 	n->keeping = false;
+	pairer_stop(n->pairer);
 	peers_stop(n->peers);
 	listener_stop(n->listener); /* fs still asks for the port */
 	/* After the goodbyes: its disk may hang. */
@@ -365,9 +555,11 @@ void network_free(struct network *n)
 	if (!n)
 		return;
 	listener_free(n->listener);
+	pairer_free(n->pairer);
 	space_free(n->space);
 	peers_free(n->peers);
 	trust_close(n->trust);
+	consent_free(n->consent);
 	ledger_free(n->ledger);
 	pool_free(n->pool);
 	cond_fini(&n->wake);

@@ -23,8 +23,9 @@ static void set_plan(
 	const uint8_t *base = plan->base;
 	uint64_t size = base ? plan->base_size : 0;
 
-	if (plan->after) {
+	if (plan->after)
 		o->after = outgoing_get(plan->after);
+	if (plan->after && !plan->anew) {
 		base = plan->after->offer.id;
 		size = outgoing_size(plan->after);
 	}
@@ -78,6 +79,8 @@ int outgoing_new(struct peer *peer, const struct outgoing_plan *plan,
 	TAILQ_INIT(&o->followers);
 	atomic_init(&o->refs, 2); /* the caller's and the queue's */
 	o->peer = peer_get(peer);
+	o->mark = treeop_mark(peer, TREEOP_LEAVES);
+	o->changes_mark = treeop_mark(peer, TREEOP_CHANGES);
 	set_plan(o, plan);
 	peer_info(peer, &info);
 	o->presumed = info.policy == WIRE_POLICY_ACCEPT;

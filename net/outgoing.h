@@ -65,6 +65,11 @@ struct outgoing_plan {
 	 * fails with the same error. base and base_size are then its own.
 	 */
 	struct outgoing *after;
+	/*
+	 * ... or a new file that only waits for after: whatever becomes of
+	 * that, it is sent then, and takes the name from what is there.
+	 */
+	bool anew;
 };
 
 /*
@@ -116,6 +121,9 @@ int outgoing_reserve(struct outgoing *o, uint64_t offset, uint64_t len,
 int outgoing_read(struct outgoing *o, void *buf, size_t len, uint64_t offset,
     struct waiter *w);
 int outgoing_checkpoint(struct outgoing *o, struct waiter *w);
+/* The same, but of a new file with no operation yet, too: that the peer has it,
+ * only its answer tells. */
+int outgoing_sync(struct outgoing *o, struct waiter *w);
 int outgoing_commit(struct outgoing *o, bool hold, struct waiter *w);
 
 /*

@@ -26,7 +26,9 @@ struct op {
 	bool open;  /* a WRITE that later bytes may still join */
 	bool hold;  /* a COMMIT's */
 	bool ahead; /* dir was asked for on this connection */
+	bool takes; /* a name; then not before what mark says */
 	uint64_t seq;
+	uint64_t mark; /* treeop_mark */
 	/* A WRITE, whose bytes are a run of the pool ... */
 	uint64_t offset;
 	size_t len, cap;
@@ -71,7 +73,12 @@ struct outgoing {
 	struct wire_offer offer; /* tag is set by the link */
 	bool versioned;          /* it has a base */
 	uint64_t ledger_id;
-	bool offered; /* the link's thread's: on this connection */
+	/* When it was begun: treeop_mark. */
+	uint64_t mark, changes_mark;
+	/* The link's thread's: its directories were asked for on this
+	 * connection, and it was offered there. */
+	bool ahead, offered;
+	bool remade; /* its too: offered again, the directories before it */
 
 	struct mutex lock;
 	enum outgoing_state state GUARDED_BY(lock);
@@ -177,7 +184,8 @@ void outgoing_unafter(struct outgoing *o);
 /* Gives up waiting: false, it does not wait (any more). */
 bool outgoing_unfollow(struct outgoing *o);
 /* Under the lock, when the COMMIT has ended: adds those that waited to *ret.
- * Then, without it: outgoing_settle queues them, or fails them with err. */
+ * Then, without it: outgoing_settle queues them, or fails those with err that
+ * are versions of o. */
 void outgoing_followers_locked(struct outgoing *o, struct outgoing_list *ret)
     REQUIRES(o->lock);
 void outgoing_settle(struct outgoing_list *list, int err);

@@ -14,6 +14,7 @@
 
 enum {
 	SEND_MORE = 1, /* outcome of send_ops: look for answers, then go on */
+	AGAIN = 2,     /* of run: to be offered once more */
 	SEND_AT_ONCE = 32 * 1024,
 };
 
@@ -146,7 +147,25 @@ static enum outgoing_state state_of(struct outgoing *o)
 	return state;
 }
 
-/* gtfs-protocol(7), STATES OF THE SENDER, from offered on. */
+/*
+ * The OFFER was refused. That its directory is none may mean that the peer has
+ * forgotten it: then it is made again, once.
+ */
+static int on_refuse(struct outgoing *o, const struct wire_msg *m)
+{
+	int r = wire_code_to_errno(m->refuse.code);
+
+	if (r == -ESTALE && o->parent && !o->remade) {
+		o->remade = true;
+		treeop_remake(o->peer);
+		return AGAIN;
+	}
+	outgoing_fail(o, r);
+	return 0;
+}
+
+/* gtfs-protocol(7), STATES OF THE SENDER, from offered on. 0, AGAIN, or how the
+ * peer has broken it. */
 static int on_message(
     struct outgoing *o, const struct link *l, const struct wire_msg *m)
 {
@@ -164,10 +183,7 @@ static int on_message(
 	if (m->type == WIRE_ACK && m->ack.tag == tag)
 		return state == OUTGOING_ACCEPTED ? on_ack(o, m) : -EPROTO;
 	if (m->type == WIRE_REFUSE && m->refuse.tag == tag) {
-		if (state != OUTGOING_OFFERED)
-			return -EPROTO;
-		outgoing_fail(o, wire_code_to_errno(m->refuse.code));
-		return 0;
+		return state == OUTGOING_OFFERED ? on_refuse(o, m) : -EPROTO;
 	}
 	if (m->type == WIRE_ABORT && m->abort.tag == tag) {
 		outgoing_fail(o, wire_code_to_errno(m->abort.code));
@@ -187,7 +203,8 @@ static struct op *next_op(struct outgoing *o)
 	op = o->next;
 	if (o->state == OUTGOING_FAILED ||
 	    (o->state < OUTGOING_ACCEPTED && !o->presumed) ||
-	    (op && outgoing_read_stands_locked(o, op->seq)))
+	    (op && outgoing_read_stands_locked(o, op->seq)) ||
+	    (op && op->takes && !treeop_past(o->link, TREEOP_LEAVES, op->mark)))
 		op = NULL;
 	if (op)
 		outgoing_close_op_locked(o, op);
@@ -232,12 +249,30 @@ static int send_op(struct outgoing *o, struct link *l, struct op *op)
 	return r;
 }
 
-/* Behind the MKDIRs that were asked for. */
+/* The MKDIRs of its directories. 0; 1: not yet; or -ENOMEM. */
+static int ask_ahead(struct outgoing *o, struct link *l)
+{
+	int r = 0;
+
+	if (!o->ahead && o->parent && !treeop_past(l, TREEOP_LEAVES, o->mark))
+		return 1;
+	if (!o->ahead && o->versioned &&
+	    !treeop_past(l, TREEOP_CHANGES, o->changes_mark))
+		return 1;
+	if (!o->ahead)
+		r = treeop_ahead(l, o->parent, o->offer.tag);
+	o->ahead |= !r;
+	return r;
+}
+
+/* Behind these. 0; 1: not yet; or as link_queue. */
 static int send_offer(struct outgoing *o, struct link *l)
 {
 	struct wire_msg m = { .type = WIRE_OFFER };
-	int r = treeop_ask(l);
+	int r = ask_ahead(o, l), asked = treeop_ask(l);
 
+	if (asked)
+		return asked;
 	if (r || o->offered)
 		return r;
 	m.offer = o->offer;
@@ -297,7 +332,7 @@ static bool is_over(struct outgoing *o)
 	return over;
 }
 
-/* 0 when o is over, else how the connection broke. */
+/* 0 when o is over, AGAIN, or how the connection broke. */
 static int run(struct outgoing *o, struct link *l)
 {
 	struct wire_msg m;
@@ -354,8 +389,22 @@ static void rewind_locked(struct outgoing *o) REQUIRES(o->lock)
 		op->ahead = false;
 	o->next = TAILQ_FIRST(&o->ops);
 	o->state = OUTGOING_QUEUED;
-	o->offered = false;
+	o->ahead = o->offered = false;
 	outgoing_rewind_reads_locked(o);
+}
+
+/* The same on this one, whose peer has done nothing of it. */
+static void offer_again(struct outgoing *o, struct link *l)
+{
+	mutex_lock(&o->lock);
+	if (o->state == OUTGOING_OFFERED) {
+		rewind_locked(o);
+		o->state = OUTGOING_OFFERED;
+		o->commit_sent = false;
+	}
+	mutex_unlock(&o->lock);
+	o->ahead = o->offered = false;
+	l->stale_req = l->last_req;
 }
 
 /*
@@ -461,11 +510,13 @@ int outgoing_run(struct outgoing *o, struct link *l)
 		ledger_state(
 		    o->peer->table->config.ledger, o->ledger_id, LEDGER_ACTIVE);
 		l->now = o;
-		o->offer.tag = ++l->last_tag;
-		r = treeop_ahead(l, o->parent, o->offer.tag);
-		if (!r)
+		do {
+			if (r)
+				offer_again(o, l);
+			o->offer.tag = ++l->last_tag;
 			r = run(o, l);
-		treeop_drop_ahead(l);
+			treeop_drop_ahead(l);
+		} while (r == AGAIN);
 		again = r && rewind_ops(o, r);
 		if (!again)
 			r = end(o, l, r);
@@ -476,6 +527,7 @@ int outgoing_run(struct outgoing *o, struct link *l)
 		peer_requeue(o->peer, o, conn_heard_ms(l->conn));
 		return r;
 	}
+	atomic_store(&o->peer->progress_ms, now_ms());
 	peer_transfer_done(o->peer);
 	outgoing_put(o);
 	return r;

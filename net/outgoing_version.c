@@ -19,7 +19,7 @@ int outgoing_follow(struct outgoing *o, struct outgoing *before)
 	mutex_lock(&before->lock);
 	assert(before->commit_seq || before->error);
 	if (before->state == OUTGOING_FAILED)
-		r = before->error;
+		r = o->versioned ? before->error : 1;
 	else if (before->state == OUTGOING_PUBLISHED)
 		r = 1;
 	if (!r) {
@@ -82,7 +82,8 @@ void outgoing_settle(struct outgoing_list *list, int err)
 
 		TAILQ_REMOVE(list, o, follow);
 		outgoing_unafter(o);
-		if (err) {
+		/* It is a version of that one, or goes on without it. */
+		if (err && (o->versioned || peers_stopping(o->peer->table))) {
 			outgoing_fail_one(o, err, list);
 		} else {
 			outgoing_get(o);

@@ -10,6 +10,7 @@
 #include "outgoing_internal.h"
 #include "pool.h"
 #include "request.h"
+#include "treeop.h"
 
 enum {
 	SHARE_MAX = 2 * 1024 * 1024,
@@ -114,6 +115,14 @@ static int op_pack_locked(
 	if (ret)
 		*ret = op;
 	return 0;
+}
+
+/* Whatever the program removed or renamed before, it did for this. */
+static void takes_name_locked(struct outgoing *o, struct op *op)
+    REQUIRES(o->lock)
+{
+	op->takes = true;
+	op->mark = treeop_mark(o->peer, TREEOP_LEAVES);
 }
 
 /* What forbids a new operation, or 0. */
@@ -317,6 +326,7 @@ int outgoing_move(struct outgoing *o, struct outdir *parent, const char *name)
 		r = op_pack_locked(o, &m, &op);
 	if (!r) {
 		op->dir = parent ? outdir_get(parent) : NULL;
+		takes_name_locked(o, op);
 		ophash_move(o->hash, o->last_seq, m.move.parent, name);
 	}
 	mutex_unlock(&o->lock);
@@ -372,20 +382,25 @@ static int seal_locked(struct outgoing *o, enum wire_type type, bool hold,
 	if (r)
 		return r;
 	op->hold = hold;
+	if (type == WIRE_COMMIT && !hold)
+		takes_name_locked(o, op);
 	return park_locked(o, w, o->last_seq, false, 0);
 }
 
-int outgoing_checkpoint(struct outgoing *o, struct waiter *w)
+/* anyway: also where there is nothing to check yet. */
+static int checkpoint(struct outgoing *o, bool anyway, struct waiter *w)
 {
+	bool first;
 	int r;
 
 	mutex_lock(&o->lock);
+	first = anyway && !o->checked_seq;
 	r = o->error;
 	if (!r && o->state == OUTGOING_PUBLISHED) {
 		r = 0;
 	} else if (!r && o->commit_seq) {
 		r = park_locked(o, w, o->commit_seq, false, 0);
-	} else if (!r && o->last_seq > o->checked_seq) {
+	} else if (!r && (first || o->last_seq > o->checked_seq)) {
 		r = seal_locked(o, WIRE_CHECKPOINT, false, w);
 		if (r != -ENOMEM)
 			o->checked_seq = o->last_seq;
@@ -394,6 +409,16 @@ int outgoing_checkpoint(struct outgoing *o, struct waiter *w)
 	}
 	mutex_unlock(&o->lock);
 	return r;
+}
+
+int outgoing_checkpoint(struct outgoing *o, struct waiter *w)
+{
+	return checkpoint(o, false, w);
+}
+
+int outgoing_sync(struct outgoing *o, struct waiter *w)
+{
+	return checkpoint(o, true, w);
 }
 
 int outgoing_commit(struct outgoing *o, bool hold, struct waiter *w)

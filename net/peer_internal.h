@@ -20,10 +20,20 @@ enum {
 	PEER_TRANSFERS_MAX = 4096, /* in flight and queued, all peers */
 	PEER_LOST_MS = 3000,       /* from the last link's end to offline */
 	PEER_DIAL_PAUSE_MS = 1000, /* after a link that ended at once */
-	PEERS_UNPINNED_MAX = 128,  /* keys that anybody can make */
+	/* Of one question, on connections that broke, beyond the patience. */
+	PEER_ASKS_MAX = 8,
+	PEER_CROSSED_MS = 5000,   /* a yes may be behind an UNASK */
+	PEERS_UNPINNED_MAX = 128, /* keys that anybody can make */
 };
 
 struct outgoing;
+
+/* What later transfers must not overtake; see net/treeop.h. */
+enum treeop_order {
+	TREEOP_LEAVES,  /* a name: RENAME, WITHDRAW */
+	TREEOP_CHANGES, /* what was delivered: PATCH, SETXATTR */
+	TREEOP_ORDERS,
+};
 
 /*
  * A request that waits for a link, or on one for its RESULT (net/treeop.c).
@@ -33,12 +43,19 @@ struct treeop {
 	STAILQ_ENTRY(treeop) next;
 	struct packed *msg;
 	struct outdir *dir;    /* referenced: to be made or renamed; or NULL */
-	struct outdir *parent; /* referenced: where a renamed dir goes */
+	struct outdir *parent; /* referenced: what it puts something into */
 	struct request_waiter *waiter;
-	uint64_t req; /* set when it is sent */
+	uint64_t req;   /* set when it is sent */
+	uint64_t epoch; /* the peer's, by then */
+	bool sent;      /* on whatever connection; under the table's lock */
+	bool dropped;   /* it is not to be sent; likewise */
 	/* A MKDIR that goes ahead of the transfer with this tag, which fails
 	 * with it; 0: it is one of the peer's queue, and goes back there. */
 	uint32_t tag;
+	/* Counted from 1 among those of its order at its peer; 0: of none. */
+	uint64_t ordered;
+	enum treeop_order order;
+	TAILQ_ENTRY(treeop) in_order;
 };
 STAILQ_HEAD(treeop_queue, treeop);
 
@@ -52,6 +69,7 @@ struct link {
 	bool dialled; /* its handshake is still to come: counts as dialing */
 	bool up;      /* handshake done */
 	bool idle;    /* takes a job */
+	bool asks;    /* its job is to ask to be let in */
 	bool stalled; /* silent for too long in a transfer */
 	struct outgoing *job; /* referenced: handed over while idle */
 	/* It works on the peer's requests, beside a transfer if need be.
@@ -63,7 +81,10 @@ struct link {
 	uint64_t last_req;    /* of requests and READs */
 	uint64_t stale_req;   /* of READs: up to here of earlier transfers */
 	struct treeop_queue asking, asked; /* to be sent; their RESULT owed */
-	unsigned n_asked;                  /* both */
+	unsigned n_asked;      /* how often, while this question is open, */
+	int64_t asked_ms;      /* and since when */
+	unsigned n_unanswered; /* ASKs without an ANSWER */
+	int64_t unasked_ms;    /* the last UNASK; under the table's lock */
 	int64_t started_ms, pinged_ms;
 	int64_t owed_ms; /* an answer is owed since; 0: none */
 	bool said_bye;   /* the peer did */
@@ -75,13 +96,14 @@ struct peer {
 	unsigned refs;
 	bool listed; /* in the table */
 	struct peer_info info;
-	uint64_t rejected_by; /* serial of the other key's peer, or 0 */
 	LIST_HEAD(, link) links;
 	unsigned n_links, n_up, n_dialing;
-	int64_t lost_ms; /* when the last link ended; 0: never, or decided */
-	int64_t away_ms; /* when it became offline */
+	unsigned n_pinning; /* its pin is being written: it stays listed */
+	int64_t lost_ms;    /* when the last link ended; 0: never, or decided */
+	int64_t away_ms;    /* when it became offline */
 	int64_t dial_after_ms; /* no more links before */
-	/* When any transfer last got on: an ACK, or the end of one. */
+	/* When any transfer last got on: an ACK, or the end of one on a link.
+	 */
 	_Atomic int64_t progress_ms;
 	TAILQ_HEAD(, outgoing) queue; /* waiting for a link */
 	unsigned n_transfers;         /* queued and in flight */
@@ -89,6 +111,20 @@ struct peer {
 	unsigned n_treeops;  /* in the queue, and on links */
 	size_t treeop_bytes; /* of their messages */
 	bool tree_busy;      /* a link works on them */
+	/* Those of them that leave a name, the oldest first; how many there
+	 * ever were; and whether somebody waits for the end of one. */
+	struct {
+		TAILQ_HEAD(, treeop) list; /* unanswered */
+		uint64_t n;                /* ever */
+	} orders[TREEOP_ORDERS];
+	bool order_awaited;
+	struct link *asker; /* asks to be let in, or is about to */
+	bool asked_anew;    /* it was let in here before we asked */
+	unsigned n_asked;   /* how often, while this question is open, */
+	int64_t asked_ms;   /* and since when */
+	/* Grows when a connection ends: the peer may have started again, and
+	 * know no directory of before. From 1. */
+	_Atomic uint64_t epoch;
 };
 
 struct peers {
@@ -122,6 +158,9 @@ void peers_notify(
  * the limits. True: a link was given the work, or will look for it.
  */
 bool peer_kick_locked(struct peers *t, struct peer *p) REQUIRES(t->lock);
+
+/* Takes what trust knows of p now; false: it is not pinned. */
+bool peer_read_pin_locked(struct peers *t, struct peer *p) REQUIRES(t->lock);
 
 /* Does something wait that no link has taken? */
 bool peer_has_work_locked(struct peers *t, const struct peer *p)
@@ -158,5 +197,36 @@ void peer_heard_pong(struct peer *p, const struct wire_msg *pong);
 /* Our offer was accepted: its key is pinned from now on. Blocks on the disk. */
 void peer_accepted_us(struct peer *p);
 bool peers_stopping(struct peers *t);
+/* Is it in the table no more, or does all end? Then so do its links. */
+bool peer_is_over(struct peer *p);
+
+/* net/peers_ask.c: one link asks a peer's owner for all that waits. */
+
+/* Does something wait that he would be asked about? *ret, or NULL: the ASK. */
+bool peer_question_locked(struct peer *p, struct wire_msg *ret);
+/*
+ * Is there still a reason to send one? Then it counts as asked, with the words
+ * of the link's connection.
+ */
+bool peer_ask_begin(struct peer *p, struct link *l, struct wire_msg *ret);
+/* It has gone out. */
+void peer_ask_sent(struct peer *p);
+/* Is an answer still waited for? */
+bool peer_asks(struct peer *p);
+/* The link asks no longer. True: nobody waits any more, to be taken back. */
+bool peer_ask_end(struct peer *p, struct link *l);
+/*
+ * Is a yes on this link, which asks no longer, one that crossed the UNASK?
+ * Later it is not: we have said since that we ask for nothing.
+ */
+bool peer_ask_crossed(struct peer *p, const struct link *l);
+/*
+ * The answer: 0 (its key is pinned, with these words; what waits goes on), or
+ * all that waits fails with -EACCES. Blocks on the disk.
+ */
+void peer_answered(
+    struct peer *p, const uint8_t words[TRUST_WORDS_BYTES], int result);
+/* True: the question has lapsed while no link was there to take it back. */
+bool peer_ask_lapsed_locked(struct peers *t, struct peer *p) REQUIRES(t->lock);
 
 #endif

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "address.h"
+#include "consent.h"
 #include "escape.h"
 #include "peer_internal.h"
 #include "treeop.h"
@@ -43,26 +44,49 @@ static struct peer *by_name_locked(struct peers *t, const char *name)
 	return NULL;
 }
 
-/* wanted, or "wanted (2)" and so on where another key has that folder. */
-static void unique_name_locked(struct peers *t, const char *wanted, char *ret)
+/* Has another key this name: as a folder, a pin, or a question? */
+static bool taken_locked(struct peers *t, const uint8_t *key, const char *name)
     REQUIRES(t->lock)
 {
+	struct peer *p = by_name_locked(t, name);
+	struct trust_pin pin;
+
+	if (p && memcmp(p->info.key, key, IDENTITY_KEY_BYTES) != 0)
+		return true;
+	if (trust_find_name(t->config.trust, name, &pin) == 0 &&
+	    memcmp(pin.key, key, IDENTITY_KEY_BYTES) != 0)
+		return true;
+	return t->config.consent &&
+	       consent_name_taken(t->config.consent, key, name);
+}
+
+/* wanted, made safe, or "wanted (2)" and so on where another key has that. */
+static void unique_name_locked(struct peers *t, const uint8_t *key,
+    const char *wanted, char ret[WIRE_PEER_NAME_MAX + 1]) REQUIRES(t->lock)
+{
 	char safe[WIRE_PEER_NAME_MAX + 1];
-	char tail[16] = "";
-	unsigned n = 1;
 
 	escape_name(wanted, strlen(wanted), safe);
-	do {
-		size_t keep = WIRE_PEER_NAME_MAX - strlen(tail);
+	strcpy(ret, safe);
+	for (unsigned n = 2; taken_locked(t, key, ret); n++)
+		escape_numbered(safe, n, ret);
+}
 
-		if (strlen(safe) < keep)
-			keep = strlen(safe);
-		while (keep && (safe[keep] & 0xc0) == 0x80)
-			keep--; /* not inside a character */
-		memcpy(ret, safe, keep);
-		strcpy(ret + keep, tail);
-		snprintf(tail, sizeof(tail), " (%u)", ++n);
-	} while (by_name_locked(t, ret));
+bool peer_read_pin_locked(struct peers *t, struct peer *p)
+{
+	struct peer_info *in = &p->info;
+	struct trust_pin pin;
+
+	in->pinned = trust_find(t->config.trust, in->key, &pin) == 0;
+	if (!in->pinned)
+		memset(&pin, 0, sizeof(pin));
+	in->pin_policy = pin.policy;
+	in->verified = pin.verified;
+	if (!in->asking) {
+		in->has_words = pin.has_words;
+		memcpy(in->words, pin.words, sizeof(in->words));
+	}
+	return in->pinned;
 }
 
 struct peer *peers_add_locked(
@@ -75,21 +99,23 @@ struct peer *peers_add_locked(
 		return NULL;
 	p->table = t;
 	p->refs = 1; /* the table's */
+	atomic_init(&p->epoch, 1);
 	p->listed = true;
 	LIST_INIT(&p->links);
 	TAILQ_INIT(&p->queue);
 	STAILQ_INIT(&p->treeops);
+	for (unsigned i = 0; i < TREEOP_ORDERS; i++)
+		TAILQ_INIT(&p->orders[i].list);
 	p->info.serial = ++t->next_serial;
 	memcpy(p->info.key, key, IDENTITY_KEY_BYTES);
 	identity_fingerprint(key, p->info.fingerprint);
 	if (trust_find(t->config.trust, key, &pin) == 0) {
-		p->info.pinned = true;
-		p->info.pin_policy = pin.policy;
+		peer_read_pin_locked(t, p);
 		wanted = pin.name;
 		p->info.n_addresses = pin.n_addresses;
 		memcpy(p->info.addresses, pin.addresses, sizeof(pin.addresses));
 	}
-	unique_name_locked(t, wanted, p->info.name);
+	unique_name_locked(t, key, wanted, p->info.name);
 	snprintf(
 	    p->info.heard_name, sizeof(p->info.heard_name), "%s", p->info.name);
 	TAILQ_INSERT_TAIL(&t->list, p, entry);
@@ -279,46 +305,100 @@ bool peers_has_address(struct peers *t, const struct sockaddr *a)
 
 /* --- policy ------------------------------------------------------------- */
 
-int peers_set_policy(struct peers *t, const char *name,
-    enum trust_policy policy, uint8_t ret_key[IDENTITY_KEY_BYTES])
+int peers_pin(struct peers *t, const uint8_t key[IDENTITY_KEY_BYTES],
+    const char *wanted, enum trust_policy policy,
+    char ret_name[WIRE_PEER_NAME_MAX + 1])
 {
-	struct peer *p = peers_find_name(t, name);
+	bool appears = false, gone = false;
 	struct peer_info info;
+	struct peer *p;
 	int r;
 
-	if (!p)
-		return -ENOENT;
-	peer_info(p, &info);
-	r = trust_pin(t->config.trust, info.key, info.name, policy, NULL);
-	if (!r) {
-		mutex_lock(&t->lock);
-		p->info.pinned = true;
-		p->info.pin_policy = policy;
-		info = p->info;
-		mutex_unlock(&t->lock);
-		memcpy(ret_key, info.key, IDENTITY_KEY_BYTES);
-		peers_notify(t, PEER_CHANGED, &info);
+	mutex_lock(&t->lock);
+	p = peers_by_key_locked(t, key);
+	if (!p) {
+		p = peers_add_locked(t, key, wanted);
+		appears = true;
 	}
+	if (p) {
+		p->refs++;
+		p->n_pinning++;
+		info = p->info;
+	}
+	mutex_unlock(&t->lock);
+	if (!p)
+		return -ENOMEM;
+	/* Nobody else can be called like the folder meanwhile. */
+	r = trust_pin(t->config.trust, key, info.name, policy, NULL);
+	mutex_lock(&t->lock);
+	p->n_pinning--;
+	gone = !peer_read_pin_locked(t, p) && appears && p->listed &&
+	       !p->n_links && !p->n_transfers && !p->n_pinning;
+	if (gone)
+		peers_remove_locked(t, p);
+	info = p->info;
+	mutex_unlock(&t->lock);
+	if (!gone && (appears || !r))
+		peers_notify(t, appears ? PEER_APPEARED : PEER_CHANGED, &info);
+	if (!r && ret_name)
+		strcpy(ret_name, info.name);
+	if (gone)
+		peer_put(p);
 	peer_put(p);
 	return r;
 }
 
-void peers_pinned(struct peers *t, const uint8_t key[IDENTITY_KEY_BYTES],
-    enum trust_policy policy)
+int peers_hold_name(struct peers *t, const uint8_t key[IDENTITY_KEY_BYTES],
+    const char *wanted, char ret[WIRE_PEER_NAME_MAX + 1])
 {
+	struct consent *c = t->config.consent;
+	struct peer *p;
+	int r = 0;
+
+	mutex_lock(&t->lock);
+	p = peers_by_key_locked(t, key);
+	if (p)
+		strcpy(ret, p->info.name);
+	else if (!c || consent_name(c, key, ret))
+		unique_name_locked(t, key, wanted, ret);
+	if (c)
+		r = consent_hold_name(c, key, ret);
+	mutex_unlock(&t->lock);
+	return r;
+}
+
+int peers_set_policy(struct peers *t, const char *name,
+    enum trust_policy policy, uint8_t ret_key[IDENTITY_KEY_BYTES])
+{
+	struct peer *p = peers_find_name(t, name);
+
+	if (!p)
+		return -ENOENT;
+	memcpy(ret_key, p->info.key, IDENTITY_KEY_BYTES); /* never changes */
+	peer_put(p);
+	return peers_pin(t, ret_key, name, policy, NULL);
+}
+
+void peers_pinned(struct peers *t, const uint8_t key[IDENTITY_KEY_BYTES])
+{
+	enum peer_change change = PEER_CHANGED;
 	struct peer_info info;
+	struct trust_pin pin;
 	struct peer *p;
 
 	mutex_lock(&t->lock);
 	p = peers_by_key_locked(t, key);
+	if (!p && trust_find(t->config.trust, key, &pin) == 0) {
+		p = peers_add_locked(t, key, pin.name);
+		change = PEER_APPEARED;
+	}
 	if (p) {
-		p->info.pinned = true;
-		p->info.pin_policy = policy;
+		peer_read_pin_locked(t, p);
 		info = p->info;
 	}
 	mutex_unlock(&t->lock);
 	if (p)
-		peers_notify(t, PEER_CHANGED, &info);
+		peers_notify(t, change, &info);
 }
 
 int peers_forget(
@@ -332,18 +412,21 @@ int peers_forget(
 	if (!p)
 		return -ENOENT;
 	peer_info(p, &info);
+	memcpy(ret_key, info.key, IDENTITY_KEY_BYTES);
 	r = trust_forget(t->config.trust, info.key);
+	if (r == -ENOENT)
+		r = -ENODATA;
 	if (!r) {
 		mutex_lock(&t->lock);
-		p->info.pinned = false;
+		peer_read_pin_locked(t, p);
 		info = p->info;
-		gone = p->listed && !p->n_up && !p->n_transfers;
+		gone =
+		    p->listed && !p->n_up && !p->n_transfers && !p->n_pinning;
 		if (gone) {
 			peers_remove_locked(t, p);
 			treeop_clear_locked(t, p, -EHOSTUNREACH);
 		}
 		mutex_unlock(&t->lock);
-		memcpy(ret_key, info.key, IDENTITY_KEY_BYTES);
 		peers_notify(t, gone ? PEER_WENT : PEER_CHANGED, &info);
 	}
 	if (gone)

@@ -4,7 +4,9 @@
  *
  * A folder belongs to a key: each peer has a folder name, its pin's or its own
  * made safe and unique ("laptop (2)"), which stays for as long as the peer is
- * in the table.
+ * in the table. Names are given here alone: no two keys have the same one, be
+ * it as a folder, as a pin (a pin is called like its folder) or as a question
+ * that a person may be about to answer (net/consent).
  *
  * One lock over the table (see sync.h for the order). Peers are counted: a
  * pointer is good until peer_put.
@@ -38,6 +40,12 @@ struct peer_info {
 	enum peer_state state;
 	bool pinned;
 	enum trust_policy pin_policy;
+	bool verified; /* its words were compared */
+	/* Our ASK waits for its owner's answer. */
+	bool asking;
+	/* The pin's words; while asking, those of the connection that asks. */
+	bool has_words;
+	uint8_t words[TRUST_WORDS_BYTES];
 	/* What it does with our offers: 0 until it has said so. */
 	enum wire_policy policy;
 	struct sockaddr_storage addresses[PEER_ADDRESSES];
@@ -47,10 +55,12 @@ struct peer_info {
 	/* A pinned key is not there and another one has proven its name or
 	 * its last address: writing gives -EKEYREJECTED. */
 	bool key_rejected;
+	uint64_t rejected_by; /* the serial of that one's entry, or 0 */
 };
 
 struct conn;
 struct conn_self;
+struct consent;
 struct ledger;
 struct peer;
 struct peers;
@@ -62,11 +72,13 @@ enum peer_change {
 	PEER_CAME_ONLINE,
 	PEER_WENT_OFFLINE,
 	PEER_CHANGED, /* pin, policy or name */
+	PEER_ASKING,  /* an ASK has gone out; the words are known */
 };
 
 struct peers_config {
 	const struct conn_self *self; /* borrowed, as all pointers here */
 	struct trust *trust;
+	struct consent *consent; /* or NULL: nobody asks */
 	struct ledger *ledger;
 	struct pool *pool;
 	int patience_ms; /* how long a transfer waits for a stalled peer */
@@ -117,18 +129,41 @@ bool peers_has_address(struct peers *t, const struct sockaddr *a);
  * the table if it is new (under wanted_name, or the name it says), and the
  * connection becomes its first link; a peer that has one already only learns
  * the address, and conn is closed. Takes conn.
+ *
+ * There is room for PEERS_UNPINNED_MAX strangers, beside those that the user
+ * named (wanted_name); after that one of the host that has most makes room for
+ * those of another, unless something is on its way to it.
  */
 void peers_adopt(struct peers *t, struct conn *conn, const char *wanted_name);
 
-/* gtfs accept / refuse / forget NAME. 0, -ENOENT, or -errno of the pin. */
+/*
+ * Pins key with this policy, under the name of its folder, which it gets now if
+ * it has none (as wanted, if nobody else has that name). Durable on return.
+ * ret_name (or NULL): the folder's. 0, or -errno of trust_pin.
+ */
+int peers_pin(struct peers *t, const uint8_t key[IDENTITY_KEY_BYTES],
+    const char *wanted, enum trust_policy policy,
+    char ret_name[WIRE_PEER_NAME_MAX + 1]);
+
+/*
+ * The folder that key has, or would get: kept for its question from now on (see
+ * net/consent). 0, or -EACCES: not now.
+ */
+int peers_hold_name(struct peers *t, const uint8_t key[IDENTITY_KEY_BYTES],
+    const char *wanted, char ret[WIRE_PEER_NAME_MAX + 1]);
+
+/* gtfs accept / refuse / forget NAME. 0, -ENOENT, or -errno of the pin;
+ * peers_forget -ENODATA: it is listed, and was not pinned (ret_key is set). */
 int peers_set_policy(struct peers *t, const char *name,
     enum trust_policy policy, uint8_t ret_key[IDENTITY_KEY_BYTES]);
 int peers_forget(
     struct peers *t, const char *name, uint8_t ret_key[IDENTITY_KEY_BYTES]);
 
-/* A key was pinned elsewhere (on first use): the table shows it so. */
-void peers_pinned(struct peers *t, const uint8_t key[IDENTITY_KEY_BYTES],
-    enum trust_policy policy);
+/*
+ * The pin of a key was changed elsewhere: the table takes what trust knows of
+ * it now.
+ */
+void peers_pinned(struct peers *t, const uint8_t key[IDENTITY_KEY_BYTES]);
 
 /* Transfers and directory operations that are not finished. */
 unsigned peers_busy(struct peers *t);

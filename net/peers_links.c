@@ -56,7 +56,7 @@ static void shadow_locked(struct peers *t, struct peer *other,
 			      (struct sockaddr *)&p->info.addresses[0]));
 		if (hit && !p->info.key_rejected) {
 			p->info.key_rejected = true;
-			p->rejected_by = other->info.serial;
+			p->info.rejected_by = other->info.serial;
 			log_warning("%s is not there, and another machine "
 				    "(%s) answers in its place",
 			    p->info.name, other->info.fingerprint);
@@ -70,24 +70,95 @@ static void unshadow_locked(struct peers *t, struct peer *other)
 	struct peer *p;
 
 	TAILQ_FOREACH(p, &t->list, entry)
-		if (p->rejected_by == other->info.serial) {
+		if (p->info.rejected_by == other->info.serial) {
 			p->info.key_rejected = false;
-			p->rejected_by = 0;
+			p->info.rejected_by = 0;
 		}
 }
 
-/* A stranger, and more of them than a network has machines? */
-static bool crowded_locked(struct peers *t, const uint8_t *key)
+/* --- room for strangers --------------------------------------------------- */
+
+static bool unpinned_at(const struct peer *p, const struct sockaddr *host)
+{
+	return !p->info.pinned && p->info.n_addresses &&
+	       address_same_host(
+		   (const struct sockaddr *)&p->info.addresses[0], host);
+}
+
+static unsigned count_at_locked(struct peers *t, const struct sockaddr *host)
     REQUIRES(t->lock)
 {
-	struct trust_pin pin;
 	struct peer *p;
 	unsigned n = 0;
 
 	TAILQ_FOREACH(p, &t->list, entry)
+		n += unpinned_at(p, host);
+	return n;
+}
+
+/* Nothing is on its way to it, nor is it about to be pinned. */
+static bool unused(const struct peer *p)
+{
+	return !p->info.pinned && !p->n_pinning && !p->n_transfers &&
+	       !p->n_treeops;
+}
+
+/* The last one to come of the host that has most, more than the newcomer's. */
+static struct peer *to_go_locked(
+    struct peers *t, const struct sockaddr *newcomer) REQUIRES(t->lock)
+{
+	unsigned n, most = count_at_locked(t, newcomer) + 1;
+	struct peer *p, *found = NULL;
+
+	TAILQ_FOREACH(p, &t->list, entry) {
+		if (!unused(p) || !p->info.n_addresses)
+			continue;
+		n = count_at_locked(t, (struct sockaddr *)p->info.addresses);
+		if (n > most || (found && n == most)) {
+			most = n;
+			found = p;
+		}
+	}
+	return found;
+}
+
+/*
+ * A new key from there: is there room? Where there are more strangers than a
+ * network has machines, it is another's (*ret_gone, with its reference), so
+ * that one host with many keys keeps nobody out.
+ */
+static bool room_locked(struct peers *t, const uint8_t *key,
+    const struct sockaddr *host, struct peer **ret_gone) REQUIRES(t->lock)
+{
+	struct trust_pin pin;
+	struct peer *p;
+	struct link *l;
+	unsigned n = 0;
+
+	TAILQ_FOREACH(p, &t->list, entry)
 		n += !p->info.pinned;
-	return n >= PEERS_UNPINNED_MAX &&
-	       trust_find(t->config.trust, key, &pin) != 0;
+	if (n < PEERS_UNPINNED_MAX ||
+	    trust_find(t->config.trust, key, &pin) == 0)
+		return true;
+	p = to_go_locked(t, host);
+	if (!p)
+		return false;
+	peers_remove_locked(t, p);
+	LIST_FOREACH(l, &p->links, entry)
+		link_wake(l);
+	*ret_gone = p;
+	return true;
+}
+
+static void say_gone(struct peer *p)
+{
+	struct peer_info info;
+
+	peer_info(p, &info);
+	if (info.state == PEER_ONLINE)
+		peers_notify(p->table, PEER_WENT_OFFLINE, &info);
+	peers_notify(p->table, PEER_WENT, &info);
+	peer_put(p);
 }
 
 void peers_adopt(struct peers *t, struct conn *conn, const char *wanted_name)
@@ -99,19 +170,23 @@ void peers_adopt(struct peers *t, struct conn *conn, const char *wanted_name)
 	char heard[WIRE_PEER_NAME_MAX + 1];
 	struct peer_info info;
 	bool appeared = false;
-	struct peer *p;
+	struct peer *p, *gone = NULL;
 	int r = 0;
 
 	escape_name(hello->name, strlen(hello->name), heard);
 	mutex_lock(&t->lock);
 	p = peers_by_key_locked(t, key);
-	if (!p && !t->stopping && !crowded_locked(t, key)) {
+	if (!p && !t->stopping &&
+	    (wanted_name ||
+		room_locked(t, key, (const struct sockaddr *)&a, &gone))) {
 		p = peers_add_locked(t, key, wanted_name ? wanted_name : heard);
 		appeared = p != NULL;
 	}
 	if (!p || t->stopping) {
 		mutex_unlock(&t->lock);
 		conn_free(conn);
+		if (gone)
+			say_gone(gone);
 		return;
 	}
 	memcpy(p->info.heard_name, heard, sizeof(heard));
@@ -123,6 +198,8 @@ void peers_adopt(struct peers *t, struct conn *conn, const char *wanted_name)
 		r = -EALREADY;
 	info = p->info;
 	mutex_unlock(&t->lock);
+	if (gone)
+		say_gone(gone);
 	trust_note_address(
 	    t->config.trust, info.key, (const struct sockaddr *)&a);
 	if (r)
@@ -147,7 +224,7 @@ void peer_link_up(struct peer *p, struct link *l)
 	came = p->info.state != PEER_ONLINE;
 	p->info.state = PEER_ONLINE;
 	p->info.key_rejected = false;
-	p->rejected_by = 0;
+	p->info.rejected_by = 0;
 	p->info.seen_ms = now_ms();
 	info = p->info;
 	mutex_unlock(&t->lock);
@@ -201,19 +278,28 @@ void peer_heard_pong(struct peer *p, const struct wire_msg *pong)
 {
 	struct sink_space *s = &p->info.space;
 	struct peer_info info;
-	bool changed;
+	uint8_t words[TRUST_WORDS_BYTES];
+	bool changed, answered;
 
 	mutex_lock(&p->table->lock);
-	changed = p->info.policy != pong->pong.policy;
-	p->info.policy = pong->pong.policy;
+	/* The ANSWER may be behind it, or lost with a connection. */
+	answered = p->info.asking && pong->pong.policy == WIRE_POLICY_ACCEPT;
+	memcpy(words, p->info.words, sizeof(words));
+	changed = !answered && p->info.policy != pong->pong.policy;
+	if (changed)
+		p->info.policy = pong->pong.policy;
 	s->free_bytes = pong->pong.free_bytes;
 	s->total_bytes = pong->pong.total_bytes;
 	s->free_files = pong->pong.free_files;
 	s->total_files = pong->pong.total_files;
 	p->info.seen_ms = now_ms();
 	info = p->info;
+	if (changed && peer_has_work_locked(p->table, p))
+		peer_kick_locked(p->table, p);
 	mutex_unlock(&p->table->lock);
-	if (changed)
+	if (answered)
+		peer_answered(p, words, 0);
+	else if (changed)
 		peers_notify(p->table, PEER_CHANGED, &info);
 }
 
@@ -228,8 +314,7 @@ void peer_accepted_us(struct peer *p)
 		p->table->config.trust, info.key, info.name, TRUST_ASK, NULL))
 		return; /* logged by trust; the transfer goes on */
 	mutex_lock(&p->table->lock);
-	p->info.pinned = true;
-	p->info.pin_policy = TRUST_ASK;
+	peer_read_pin_locked(p->table, p);
 	mutex_unlock(&p->table->lock);
 	trust_note_address(p->table->config.trust, info.key,
 	    (struct sockaddr *)&info.addresses[0]);
@@ -250,21 +335,28 @@ void peer_link_down(struct peer *p, struct link *l, int why)
 		p->n_dialing--;
 	if (l->up)
 		p->n_up--;
-	if (atomic_load(&l->tree_job))
+	if (atomic_load(&l->tree_job)) {
 		p->tree_busy = false;
+		treeop_wake_locked(p);
+	}
 	/* A peer that takes no more connections is not asked in a circle. */
 	if (why && now_ms() - l->started_ms < PEER_DIAL_PAUSE_MS)
 		p->dial_after_ms = now_ms() + PEER_DIAL_PAUSE_MS;
 	if (p->n_links == 0) {
 		lost = true;
 		p->lost_ms = now_ms() - (l->said_bye ? PEER_LOST_MS : 0);
+		/* He may have answered by now: the next one is told first. */
+		if (p->info.policy == WIRE_POLICY_ASK) {
+			p->info.policy = 0;
+			p->away_ms = now_ms();
+		}
 	} else if (peer_has_work_locked(t, p)) {
 		peer_kick_locked(t, p);
 	}
 	if (lost)
 		unshadow_locked(t, p);
 	info = p->info;
-	lost = lost && !t->stopping;
+	lost = lost && !t->stopping && p->listed;
 	mutex_unlock(&t->lock);
 	if (lost && l->said_bye)
 		peers_tick(t);
@@ -299,19 +391,21 @@ static void reap_links(struct peers *t)
 
 /*
  * A transfer of p that has waited for longer than the patience, referenced,
- * and why: the peer is away; or all connections that there may be belong to
- * files that somebody holds open, and none of them gets on (tee to 20 files
- * would wait for itself).
+ * and why: the peer is away, or says nothing; or all connections that there may
+ * be belong to files that somebody holds open, and none of them gets on (tee to
+ * 20 files would wait for itself). What waits for a person who was asked is
+ * patient: that ends there.
  */
 static struct outgoing *overdue_locked(
     struct peer *p, int64_t now, int *ret_why)
 {
 	int64_t patience = p->table->config.patience_ms;
-	bool away = p->info.state != PEER_ONLINE;
+	bool away = p->info.state != PEER_ONLINE || !p->info.policy;
 	int64_t since = away ? p->away_ms : atomic_load(&p->progress_ms);
 	struct outgoing *o;
 
-	if (now - since <= patience || (!away && p->n_up < p->table->links_max))
+	if (now - since <= patience ||
+	    (!away && (p->asker || p->n_up < p->table->links_max)))
 		return NULL;
 	TAILQ_FOREACH(o, &p->queue, entry)
 		if (now - o->waiting_since_ms > patience) {
@@ -340,9 +434,16 @@ static int tick_locked(struct peers *t, struct peer *p, int64_t now)
 		mutex_lock(&t->lock);
 		return 1;
 	}
+	if (peer_ask_lapsed_locked(t, p)) {
+		info = p->info;
+		mutex_unlock(&t->lock);
+		peers_notify(t, PEER_CHANGED, &info);
+		mutex_lock(&t->lock);
+		return 1;
+	}
 	if (peer_has_work_locked(t, p))
 		peer_kick_locked(t, p); /* a dial may have been put off */
-	if (p->n_links || now - p->lost_ms < PEER_LOST_MS)
+	if (p->n_links || p->n_pinning || now - p->lost_ms < PEER_LOST_MS)
 		return 0;
 	if (p->info.state == PEER_OFFLINE && (p->info.pinned || p->n_transfers))
 		return 0;

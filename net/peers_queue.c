@@ -18,6 +18,16 @@ bool peers_stopping(struct peers *t)
 	return r;
 }
 
+bool peer_is_over(struct peer *p)
+{
+	bool r;
+
+	mutex_lock(&p->table->lock);
+	r = p->table->stopping || !p->listed;
+	mutex_unlock(&p->table->lock);
+	return r;
+}
+
 int peer_known_error_locked(struct peers *t, struct peer *p)
 {
 	if (t->stopping)
@@ -59,7 +69,10 @@ bool peer_kick_locked(struct peers *t, struct peer *p)
 			return true;
 		}
 	}
-	if (p->n_links >= t->links_max)
+	/* As long as its owner has not let us in, it gets one connection. */
+	if (p->info.policy != WIRE_POLICY_ACCEPT)
+		;
+	else if (p->n_links >= t->links_max)
 		lend_locked(p);
 	else if (p->n_dialing < PEER_DIALS_MAX && p->n_up && !t->stopping &&
 		 now_ms() >= p->dial_after_ms)
@@ -117,6 +130,8 @@ bool peer_dequeue(struct peer *p, struct outgoing *o)
 	if (was) {
 		TAILQ_REMOVE(&p->queue, o, entry);
 		o->queued = false;
+		if (p->asker) /* perhaps for this one alone */
+			link_wake(p->asker);
 	}
 	mutex_unlock(&p->table->lock);
 	return was;
@@ -124,11 +139,21 @@ bool peer_dequeue(struct peer *p, struct outgoing *o)
 
 void peer_transfer_done(struct peer *p)
 {
-	atomic_store(&p->progress_ms, now_ms());
 	mutex_lock(&p->table->lock);
 	p->n_transfers--;
 	p->table->n_transfers--;
 	mutex_unlock(&p->table->lock);
+}
+
+/*
+ * The first word of a peer says what it does with offers. Where its owner is
+ * to be asked, that comes first, if there is something to ask him about.
+ */
+static bool may_begin_locked(struct peer *p)
+{
+	if (p->info.policy == WIRE_POLICY_ASK)
+		return !peer_question_locked(p, NULL);
+	return p->info.policy != 0;
 }
 
 bool peer_take_job(struct peer *p, struct link *l)
@@ -139,8 +164,14 @@ bool peer_take_job(struct peer *p, struct link *l)
 	mutex_lock(&p->table->lock);
 	o = TAILQ_FIRST(&p->queue);
 	l->idle = false;
+	l->asks = false;
 	if (atomic_load(&l->tree_job)) {
 		; /* it goes on */
+	} else if (!may_begin_locked(p)) {
+		l->asks = found = p->info.policy && !p->asker;
+		l->idle = !found;
+		if (found)
+			p->asker = l;
 	} else if (!STAILQ_EMPTY(&p->treeops) && !p->tree_busy) {
 		p->tree_busy = true;
 		atomic_store(&l->tree_job, true);
@@ -153,7 +184,7 @@ bool peer_take_job(struct peer *p, struct link *l)
 		l->idle = true;
 	}
 	/* There is more: another link, up to the limit. */
-	if (!TAILQ_EMPTY(&p->queue))
+	if (found && !TAILQ_EMPTY(&p->queue))
 		peer_kick_locked(p->table, p);
 	mutex_unlock(&p->table->lock);
 	return found;

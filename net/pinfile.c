@@ -6,23 +6,23 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
 
 #include "address.h"
 #include "escape.h"
+#include "textfile.h"
 
-#define VERSION_LINE  "gtfs-pin: 1\n"
-#define CHECK_LABEL   "check: "
-#define CHECK_BYTES   (sizeof(CHECK_LABEL) - 1 + 16 + 1)
-#define KEY_DIGITS    (2 * IDENTITY_KEY_BYTES)
-#define SET_ASIDE_MAX 100
+#define VERSION_LINE "gtfs-pin: 1\n"
+#define CHECK_LABEL  "check: "
+#define CHECK_BYTES  (sizeof(CHECK_LABEL) - 1 + 16 + 1)
+#define HEX_DIGITS   (2 * IDENTITY_KEY_BYTES) /* of keys and words alike */
+
+_Static_assert(
+    TRUST_WORDS_BYTES == IDENTITY_KEY_BYTES, "HEX_DIGITS are those of both");
 
 static const char *const policy_names[] = {
 	[TRUST_ACCEPT] = "accept",
@@ -36,16 +36,43 @@ static void check_line(const char *text, size_t len, char ret[CHECK_BYTES + 1])
 	    (uint64_t)XXH3_64bits(text, len));
 }
 
+static void to_hex(
+    const uint8_t bytes[IDENTITY_KEY_BYTES], char ret[HEX_DIGITS + 1])
+{
+	for (size_t i = 0; i < IDENTITY_KEY_BYTES; i++)
+		snprintf(ret + 2 * i, 3, "%02x", bytes[i]);
+}
+
+/* Behind at; returns the new end. */
+static size_t put_optional(const struct trust_pin *pin, char *ret, size_t at)
+{
+	char words[HEX_DIGITS + 1];
+
+	if (pin->verified)
+		at += (size_t)snprintf(
+		    ret + at, PINFILE_TEXT_MAX - at, "verified: yes\n");
+	if (pin->has_words) {
+		to_hex(pin->words, words);
+		at += (size_t)snprintf(
+		    ret + at, PINFILE_TEXT_MAX - at, "words: %s\n", words);
+	}
+	if (pin->quota_bytes || pin->quota_files)
+		at += (size_t)snprintf(ret + at, PINFILE_TEXT_MAX - at,
+		    "quota: %" PRIu64 " %" PRIu64 "\n", pin->quota_bytes,
+		    pin->quota_files);
+	return at;
+}
+
 size_t pinfile_encode(const struct trust_pin *pin, char ret[PINFILE_TEXT_MAX])
 {
-	char key[KEY_DIGITS + 1], address[ADDRESS_TEXT_MAX];
+	char key[HEX_DIGITS + 1], address[ADDRESS_TEXT_MAX];
 	size_t at;
 
-	for (size_t i = 0; i < IDENTITY_KEY_BYTES; i++)
-		snprintf(key + 2 * i, 3, "%02x", pin->key[i]);
+	to_hex(pin->key, key);
 	at = (size_t)snprintf(ret, PINFILE_TEXT_MAX,
 	    VERSION_LINE "name: %s\nkey: %s\npolicy: %s\n", pin->name, key,
 	    policy_names[pin->policy]);
+	at = put_optional(pin, ret, at);
 	for (unsigned i = 0; i < pin->n_addresses; i++) {
 		address_format(
 		    (const struct sockaddr *)&pin->addresses[i], address);
@@ -84,11 +111,11 @@ static int hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static int parse_key(const char *text, uint8_t ret[IDENTITY_KEY_BYTES])
+static int parse_hex(const char *text, uint8_t ret[IDENTITY_KEY_BYTES])
 {
 	int high, low;
 
-	if (strlen(text) != KEY_DIGITS)
+	if (strlen(text) != HEX_DIGITS)
 		return -EBADMSG;
 	for (size_t i = 0; i < IDENTITY_KEY_BYTES; i++) {
 		high = hex_digit(text[2 * i]);
@@ -121,6 +148,44 @@ static int parse_name(const char *text, char ret[WIRE_PEER_NAME_MAX + 1])
 	if (strcmp(text, safe))
 		return -EBADMSG;
 	strcpy(ret, safe);
+	return 0;
+}
+
+/* A decimal number as encode writes it, followed by end. */
+static int parse_number(const char **at, char end, uint64_t *ret)
+{
+	uint64_t n = 0;
+	const char *p = *at;
+
+	if (*p < '0' || *p > '9' || (*p == '0' && p[1] != end))
+		return -EBADMSG;
+	for (; *p >= '0' && *p <= '9'; p++)
+		if (__builtin_mul_overflow(n, 10, &n) ||
+		    __builtin_add_overflow(n, (uint64_t)(*p - '0'), &n))
+			return -EBADMSG;
+	if (*p != end)
+		return -EBADMSG;
+	*at = p + 1;
+	*ret = n;
+	return 0;
+}
+
+static int parse_optional(char **at, struct trust_pin *pin)
+{
+	const char *value = take_line(at, "verified: ");
+
+	if (value && strcmp(value, "yes"))
+		return -EBADMSG;
+	pin->verified = value != NULL;
+	value = take_line(at, "words: ");
+	if (value && parse_hex(value, pin->words))
+		return -EBADMSG;
+	pin->has_words = value != NULL;
+	value = take_line(at, "quota: ");
+	if (value && (parse_number(&value, ' ', &pin->quota_bytes) ||
+			 parse_number(&value, '\0', &pin->quota_files) ||
+			 (!pin->quota_bytes && !pin->quota_files)))
+		return -EBADMSG;
 	return 0;
 }
 
@@ -163,58 +228,23 @@ int pinfile_decode(const char *text, size_t len, struct trust_pin *ret)
 	name = take_line(&at, "name: ");
 	key = name ? take_line(&at, "key: ") : NULL;
 	policy = key ? take_line(&at, "policy: ") : NULL;
-	if (!policy || parse_name(name, pin.name) || parse_key(key, pin.key) ||
-	    parse_policy(policy, &pin.policy) || parse_addresses(&at, &pin) ||
-	    *at)
+	if (!policy || parse_name(name, pin.name) || parse_hex(key, pin.key) ||
+	    parse_policy(policy, &pin.policy) || parse_optional(&at, &pin) ||
+	    parse_addresses(&at, &pin) || *at)
 		return -EBADMSG;
 	*ret = pin;
 	return 0;
-}
-
-/* Reads at most cap bytes. Returns the count, or -errno. */
-static ssize_t read_all(int fd, char *buf, size_t cap)
-{
-	size_t have = 0;
-	ssize_t n;
-
-	while (have < cap) {
-		n = read(fd, buf + have, cap - have);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		have += (size_t)n;
-	}
-	return (ssize_t)have;
 }
 
 int pinfile_read(int dirfd, const char *name, struct trust_pin *ret)
 {
 	char text[PINFILE_TEXT_MAX], fingerprint[FINGERPRINT_CHARS];
 	struct trust_pin pin;
-	struct stat st;
-	ssize_t n = 0;
-	int fd, r = 0;
+	size_t len;
+	int r = textfile_read(dirfd, name, text, sizeof(text), &len);
 
-	/* O_NONBLOCK: opening a FIFO must not wait for its writer. */
-	fd = openat(dirfd, name,
-	    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	if (fd < 0) /* a symlink; a socket */
-		return errno == ELOOP || errno == ENXIO ? -EPERM : -errno;
-	if (fstat(fd, &st) < 0)
-		r = -errno;
-	else if (!S_ISREG(st.st_mode) || (st.st_mode & 022) ||
-		 st.st_uid != geteuid())
-		r = -EPERM;
-	else
-		n = read_all(fd, text, sizeof(text));
-	close(fd);
-	if (r == 0 && n < 0)
-		r = (int)n;
 	if (r == 0)
-		r = pinfile_decode(text, (size_t)n, &pin);
+		r = pinfile_decode(text, len, &pin);
 	if (r)
 		return r;
 	identity_fingerprint(pin.key, fingerprint);
@@ -224,45 +254,13 @@ int pinfile_read(int dirfd, const char *name, struct trust_pin *ret)
 	return 0;
 }
 
-static int write_all(int fd, const char *text, size_t len)
-{
-	ssize_t n;
-
-	while (len > 0) {
-		n = write(fd, text, len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		text += n;
-		len -= (size_t)n;
-	}
-	return fsync(fd) < 0 ? -errno : 0;
-}
-
 int pinfile_write(int dirfd, const struct trust_pin *pin)
 {
 	char text[PINFILE_TEXT_MAX], fingerprint[FINGERPRINT_CHARS];
 	size_t len = pinfile_encode(pin, text);
-	int fd, r;
 
 	identity_fingerprint(pin->key, fingerprint);
-	if (unlinkat(dirfd, PINFILE_TEMPORARY, 0) < 0 && errno != ENOENT)
-		return -errno;
-	fd = openat(dirfd, PINFILE_TEMPORARY,
-	    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	r = write_all(fd, text, len);
-	close(fd);
-	if (r == 0 &&
-	    renameat(dirfd, PINFILE_TEMPORARY, dirfd, fingerprint) < 0)
-		r = -errno;
-	if (r) {
-		unlinkat(dirfd, PINFILE_TEMPORARY, 0);
-		return r;
-	}
-	return fsync(dirfd) < 0 ? -errno : 0;
+	return textfile_write(dirfd, fingerprint, text, len);
 }
 
 int pinfile_remove(
@@ -275,22 +273,4 @@ int pinfile_remove(
 	if (!*ret_gone)
 		return -errno;
 	return fsync(dirfd) < 0 ? -errno : 0;
-}
-
-int pinfile_set_aside(int dirfd, const char *name)
-{
-	char aside[NAME_MAX + 1];
-
-	for (unsigned i = 1; i <= SET_ASIDE_MAX; i++) {
-		if (i == 1)
-			snprintf(aside, sizeof(aside), "%.100s.damaged", name);
-		else
-			snprintf(
-			    aside, sizeof(aside), "%.100s.damaged.%u", name, i);
-		if (renameat2(dirfd, name, dirfd, aside, RENAME_NOREPLACE) == 0)
-			return fsync(dirfd) < 0 ? -errno : 0;
-		if (errno != EEXIST)
-			return -errno;
-	}
-	return -EEXIST;
 }

@@ -13,8 +13,6 @@
 #include "trust.h"
 
 #define PINFILE_TEXT_MAX 1024
-/* Where a pin is written before it gets its name; a crash may leave it. */
-#define PINFILE_TEMPORARY ".new"
 
 /* The text of a pin and its length. */
 size_t pinfile_encode(const struct trust_pin *pin, char ret[PINFILE_TEXT_MAX]);
@@ -38,11 +36,5 @@ int pinfile_write(int dirfd, const struct trust_pin *pin);
 /* Removes the file of this key; none is fine. *ret_gone even on failure. */
 int pinfile_remove(
     int dirfd, const uint8_t key[IDENTITY_KEY_BYTES], bool *ret_gone);
-
-/*
- * Renames the file to NAME.damaged, or NAME.damaged.2 and so on where there is
- * one already.
- */
-int pinfile_set_aside(int dirfd, const char *name);
 
 #endif

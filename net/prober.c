@@ -28,12 +28,15 @@ struct candidate {
 	char *name; /* the folder the user wants; or NULL */
 	uint16_t port;
 	int64_t next_ms, give_up_ms; /* give_up_ms 0: never */
+	int64_t wait_ms; /* what the last guess has left to wait, or 0 */
 	int pause_ms;
-	bool busy; /* a thread dials it now */
+	bool busy;  /* a thread dials it now */
+	bool greet; /* a group's guess is owed to it, connected or not */
 };
 
 struct prober {
 	struct peers *peers;
+	struct pairer *pairer;
 	const struct conn_self *self;
 	pthread_t threads[PROBER_THREADS];
 	unsigned n_threads;
@@ -244,28 +247,47 @@ static struct candidate *take_locked(
 	return best;
 }
 
-static int dial(struct prober *p, const struct sockaddr *a, const char *name)
+static void not_reached(const struct sockaddr *a, int r, uint8_t major)
 {
 	char text[ADDRESS_TEXT_MAX];
-	struct conn *conn;
-	uint8_t major = 0;
-	int r;
 
-	if (peers_has_address(p->peers, a))
-		return 0;
-	r = conn_dial(p->self, a, CONN_HANDSHAKE_MS, p->stop_fd, &conn, &major);
 	address_format(a, text);
-	if (!r)
-		peers_adopt(p->peers, conn, name);
-	else if (r == -EPROTONOSUPPORT)
+	if (r == -EPROTONOSUPPORT)
 		log_info("%s speaks version %u of the protocol, we speak %u",
 		    text, major, WIRE_MAJOR);
 	else
 		log_debug("probe of %s: %s", text, strerror(-r));
+}
+
+/*
+ * c, at the address a. 0, -EAGAIN (it is a peer now, but could not be greeted:
+ * later, with greet), or why there is no connection.
+ */
+static int dial(struct prober *p, struct candidate *c, const struct sockaddr *a)
+{
+	struct conn *conn;
+	uint8_t major = 0;
+	int r;
+
+	if (!c->greet && peers_has_address(p->peers, a))
+		return 0;
+	r = conn_dial(p->self, a, CONN_HANDSHAKE_MS, p->stop_fd, &conn, &major);
+	if (r) {
+		not_reached(a, r, major);
+		return r == -EAGAIN ? -EHOSTUNREACH : r;
+	}
+	if (p->pairer)
+		r = pairer_greet(p->pairer, conn, c->name, p->stop_fd);
+	if (r == -EAGAIN)
+		c->wait_ms = pairer_wait(p->pairer, a);
+	if (!r || r == -EAGAIN)
+		peers_adopt(p->peers, conn, c->name);
+	else
+		conn_free(conn);
 	return r;
 }
 
-static int dial_host(struct prober *p, const struct candidate *c)
+static int dial_host(struct prober *p, struct candidate *c)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
 	struct addrinfo *list, *i;
@@ -279,8 +301,8 @@ static int dial_host(struct prober *p, const struct candidate *c)
 		return -EHOSTUNREACH;
 	}
 	r = -EHOSTUNREACH;
-	for (i = list; i && r; i = i->ai_next)
-		r = dial(p, i->ai_addr, c->name);
+	for (i = list; i && r && r != -EAGAIN; i = i->ai_next)
+		r = dial(p, c, i->ai_addr);
 	freeaddrinfo(list);
 	return r;
 }
@@ -288,19 +310,25 @@ static int dial_host(struct prober *p, const struct candidate *c)
 static void tried_locked(struct prober *p, struct candidate *c, int result)
     REQUIRES(p->lock)
 {
-	int max = c->host ? PROBER_NAMED_PAUSE_MAX_MS : PROBER_PAUSE_MAX_MS;
+	bool named = c->host && result != -EAGAIN;
+	int max = named ? PROBER_NAMED_PAUSE_MAX_MS : PROBER_PAUSE_MAX_MS;
+	int64_t pause;
 
 	c->busy = false;
+	c->greet = result == -EAGAIN;
 	/* What is ours, or a peer's now, needs no more tries. The user's own
 	 * names stay: they cost nothing while they are connected. */
 	if (!c->host && (result == 0 || result == -ELOOP)) {
 		remove_locked(p, c);
 		return;
 	}
-	c->pause_ms = result ? c->pause_ms * 2 : PROBER_NAMED_PAUSE_MAX_MS;
-	if (c->pause_ms > max)
-		c->pause_ms = max;
-	c->next_ms = now_ms() + c->pause_ms;
+	if (result == -EAGAIN && c->wait_ms) {
+		pause = c->wait_ms; /* neither in vain nor late */
+	} else {
+		pause = result ? c->pause_ms * 2 : PROBER_NAMED_PAUSE_MAX_MS;
+		c->pause_ms = pause < max ? (int)pause : max;
+	}
+	c->next_ms = now_ms() + (pause < max ? pause : max);
 	if (!result)
 		c->pause_ms = PROBER_PAUSE_MIN_MS;
 }
@@ -319,10 +347,11 @@ static void *probe_run(void *arg)
 			cond_wait_until(&p->due, &p->lock, until);
 			continue;
 		}
+		c->wait_ms = 0;
 		cond_signal(&p->due); /* somebody looks for the next one */
 		mutex_unlock(&p->lock);
 		r = c->host ? dial_host(p, c)
-			    : dial(p, (struct sockaddr *)&c->address, NULL);
+			    : dial(p, c, (struct sockaddr *)&c->address);
 		mutex_lock(&p->lock);
 		tried_locked(p, c, r);
 	}
@@ -330,8 +359,23 @@ static void *probe_run(void *arg)
 	return NULL;
 }
 
-int prober_start(
-    struct peers *peers, const struct conn_self *self, struct prober **ret)
+/* Both sides may have been away: each looks where the other one was. */
+static int add_pinned(struct prober *p)
+{
+	struct peer_info *all;
+	int n = peers_snapshot(p->peers, &all);
+
+	if (n < 0)
+		return n;
+	for (int i = 0; i < n; i++)
+		if (all[i].pinned && all[i].pin_policy == TRUST_ACCEPT)
+			prober_lost(p, &all[i]);
+	free(all);
+	return 0;
+}
+
+int prober_start(struct peers *peers, struct pairer *pairer,
+    const struct conn_self *self, struct prober **ret)
 {
 	struct prober *p = calloc(1, sizeof(*p));
 	int r = 0;
@@ -339,6 +383,7 @@ int prober_start(
 	if (!p)
 		return -ENOMEM;
 	p->peers = peers;
+	p->pairer = pairer;
 	p->self = self;
 	mutex_init(&p->lock);
 	cond_init(&p->due);
@@ -348,15 +393,18 @@ int prober_start(
 	p->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (p->stop_fd < 0)
 		r = -errno;
+	if (!r)
+		r = add_pinned(p);
+	*ret = p; /* the first one that it finds may be lost at once */
 	while (!r && p->n_threads < PROBER_THREADS) {
 		r = thread_start(
 		    &p->threads[p->n_threads], "probe", probe_run, p);
 		p->n_threads += r == 0;
 	}
-	if (r)
+	if (r) {
+		*ret = NULL;
 		prober_stop(p);
-	else
-		*ret = p;
+	}
 	return r;
 }
 

@@ -15,6 +15,7 @@
 
 #include "conn.h"
 #include "discovery.h"
+#include "pairer.h"
 #include "peers.h"
 
 enum {
@@ -29,9 +30,13 @@ enum {
 
 struct prober;
 
-/* 0 or -errno. peers and self are borrowed. */
-int prober_start(
-    struct peers *peers, const struct conn_self *self, struct prober **ret);
+/*
+ * Begins with where accepted peers were last. 0 or -errno. peers, pairer and
+ * self are borrowed. pairer: greets the machines that are found, before
+ * anything else is said to them; or NULL.
+ */
+int prober_start(struct peers *peers, struct pairer *pairer,
+    const struct conn_self *self, struct prober **ret);
 /* Ends dials in progress and joins the threads. NULL is fine. */
 void prober_stop(struct prober *p);
 

@@ -33,18 +33,10 @@ int outdir_new(struct peer *peer, struct outdir *parent, const char *name,
     uint32_t mode, struct outdir **ret)
 {
 	struct outdir *d = calloc(1, sizeof(*d));
-	struct peers *t = peer->table;
 	int r;
 
 	if (!d)
 		return -ENOMEM;
-	mutex_lock(&t->lock);
-	r = peer_known_error_locked(t, peer);
-	mutex_unlock(&t->lock);
-	if (r) {
-		free(d);
-		return r;
-	}
 	atomic_init(&d->refs, 1);
 	d->peer = peer_get(peer);
 	d->parent = parent ? outdir_get(parent) : NULL;
@@ -131,7 +123,7 @@ int request_rename(struct peer *p, const uint8_t id[WIRE_ID_BYTES],
 	put_parent(m.rename.parent, parent);
 	put_name(m.rename.name, name);
 	m.rename.hold = hold;
-	return treeop_add(p, &m, NULL, NULL, w);
+	return treeop_add(p, &m, NULL, parent, w);
 }
 
 int request_show(
@@ -162,7 +154,7 @@ int request_symlink(struct peer *p, struct outdir *parent, const char *name,
 	put_name(m.symlink.name, name);
 	m.symlink.bytes = (const uint8_t *)target;
 	m.symlink.len = strlen(target);
-	r = treeop_add(p, &m, NULL, NULL, NULL);
+	r = treeop_add(p, &m, NULL, parent, NULL);
 	if (!r)
 		memcpy(ret_id, m.symlink.id, WIRE_ID_BYTES);
 	return r;

@@ -7,7 +7,9 @@
  * Nothing here blocks. Unless they say otherwise the functions return 0 (it is
  * queued; what becomes of it is told to the waiter, if there is one),
  * -EHOSTUNREACH (the peer's folder has gone), -EAGAIN (too many) or -ENOMEM;
- * in these cases the waiter is not called.
+ * all but SHOW and WITHDRAW, which wait for a peer that is away, also what
+ * outgoing_new says of one that is known to be no use. In these cases the
+ * waiter is not called.
  */
 #ifndef REQUEST_H
 #define REQUEST_H
@@ -37,6 +39,11 @@ struct request_waiter {
  * called. False: it has been or is being called.
  */
 bool request_forget(struct peer *p, struct request_waiter *w);
+/*
+ * The same, and the request is not made. Only one that was never sent can be
+ * cancelled: false, and done will be called, if the peer may have done it.
+ */
+bool request_cancel(struct peer *p, struct request_waiter *w);
 
 /* --- directories ---------------------------------------------------------- */
 
@@ -44,10 +51,11 @@ bool request_forget(struct peer *p, struct request_waiter *w);
  * A directory of this sender at the peer, counted. Its MKDIR is queued at once
  * (acknowledged from memory); a file below it sends the MKDIR again on its own
  * connection as long as no RESULT has confirmed it, and fails with its error.
+ * A connection that ends takes the confirmation with it: the peer may have
+ * started again.
  */
 struct outdir;
-/* parent is referenced; NULL: the top. Returns 0, -ENOMEM, or as
- * outgoing_new. */
+/* parent is referenced; NULL: the top. */
 int outdir_new(struct peer *peer, struct outdir *parent, const char *name,
     uint32_t mode, struct outdir **ret);
 struct outdir *outdir_get(struct outdir *d);

@@ -20,10 +20,14 @@ struct sink_offer {
 	uint8_t sender[IDENTITY_KEY_BYTES];
 	const char *peer; /* the sender's folder name, for provenance; or "" */
 	const struct wire_offer *offer;
+	uint64_t quota_bytes, quota_files; /* its own; 0: the default */
+	/* Does nobody wait for this any more? Any time; or NULL. */
+	bool (*is_over)(void *ctx);
+	void *ctx;
 };
 
 struct sink_space {
-	uint64_t free_bytes, total_bytes;
+	uint64_t free_bytes, total_bytes; /* of the file system */
 	uint64_t free_files, total_files;
 };
 
@@ -46,7 +50,9 @@ struct sink_ops {
 	 * close after a commit. With offer->base it begins as a copy of that
 	 * file, its attributes included. -ESTALE: the parent is not a directory
 	 * that this sender made here (or it was moved away), or base is none
-	 * of its files, or somebody has touched that.
+	 * of its files, or somebody has touched that. -EDQUOT: the sender's
+	 * quota, and -ENOSPC: the disk's floor; so may write, truncate,
+	 * reserve, set_xattr, checkpoint, commit and requests say.
 	 */
 	int (*open)(
 	    struct sink *s, const struct sink_offer *o, struct sink_file **ret);
@@ -79,7 +85,8 @@ struct sink_ops {
 	 * hold: makes it durable as one that is not shown yet, *ret_name "".
 	 * Returns 0; SINK_RECEIVED (the same without the fsyncs, as the
 	 * receiver's owner chose); or -errno: nothing of it is visible in the
-	 * inbox, and only abort may follow. -ESTALE: base was touched.
+	 * inbox, and only abort may follow. -ESTALE: base was touched;
+	 * -ECANCELED: withdrawn meanwhile, on another connection.
 	 */
 	int (*commit)(
 	    struct sink_file *f, bool hold, char ret_name[WIRE_NAME_MAX + 1]);

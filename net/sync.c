@@ -7,7 +7,10 @@
 #include <assert.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 void mutex_init(struct mutex *mu)
 {
@@ -100,24 +103,60 @@ unsigned descriptor_share(unsigned max, unsigned each)
 	return n < max ? (unsigned)n : max;
 }
 
+/* Set before the first thread starts, and only read from then on. */
+static void (*on_start)(const char *name, const char *by);
+
+void thread_on_start(void (*begin)(const char *name, const char *by))
+{
+	on_start = begin;
+}
+
+struct start {
+	char name[SYNC_NAME_MAX], by[SYNC_NAME_MAX];
+	void *(*run)(void *);
+	void *arg;
+};
+
+static void *begin(void *arg)
+{
+	struct start s = *(struct start *)arg;
+
+	free(arg);
+	/* Here and not by the one who starts it: another thread's name is a
+	 * file in /proc, which a confined thread cannot write. */
+	pthread_setname_np(pthread_self(), s.name);
+	if (on_start)
+		on_start(s.name, s.by);
+	return s.run(s.arg);
+}
+
 int thread_start(
     pthread_t *ret, const char *name, void *(*run)(void *), void *arg)
 {
+	struct start *s = calloc(1, sizeof(*s));
 	pthread_attr_t attr;
-	pthread_t t;
 	sigset_t all, old;
+	pthread_t t;
 	int r;
 
+	if (!s)
+		return -ENOMEM;
+	snprintf(s->name, sizeof(s->name), "%s", name);
+	if (gettid() != getpid())
+		pthread_getname_np(pthread_self(), s->by, sizeof(s->by));
+	s->run = run;
+	s->arg = arg;
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, SYNC_STACK_BYTES);
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &old);
-	r = pthread_create(&t, &attr, run, arg);
+	r = pthread_create(&t, &attr, begin, s);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
-	if (r)
+	if (r) {
+		free(s);
 		return -r;
-	pthread_setname_np(t, name);
+	}
 	*ret = t;
 	return 0;
 }

@@ -70,10 +70,17 @@ int64_t now_ms(void);
 unsigned descriptor_share(unsigned max, unsigned each);
 
 /*
+ * What every thread calls before anything else, with its name and the name of
+ * the thread that started it ("": main). Set once, before the first thread.
+ */
+void thread_on_start(void (*begin)(const char *name, const char *by));
+
+/*
  * Starts a joinable thread with a small stack (SYNC_STACK_BYTES), all signals
  * blocked, named name (15 characters at most). Returns 0 or -errno.
  */
 #define SYNC_STACK_BYTES (256 * 1024)
+#define SYNC_NAME_MAX    16 /* pthread_setname_np(3), with the NUL */
 int thread_start(
     pthread_t *ret, const char *name, void *(*run)(void *), void *arg);
 

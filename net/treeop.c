@@ -50,12 +50,82 @@ static struct treeop *treeop_new(
 	return op;
 }
 
-static void count_locked(struct peer *p, const struct treeop *op, bool more)
+static enum wire_type type_of(const struct treeop *op)
 {
-	size_t bytes = op->msg ? op->msg->len : 0;
+	struct wire_msg m = { .type = WIRE_MKDIR };
 
-	p->n_treeops += more ? 1 : -1U;
-	p->treeop_bytes += more ? bytes : -bytes;
+	if (op->msg)
+		packed_get(op->msg, &m);
+	return m.type;
+}
+
+static void add_locked(struct peer *p, struct treeop *op)
+{
+	enum wire_type type = type_of(op);
+
+	p->n_treeops++;
+	p->treeop_bytes += op->msg ? op->msg->len : 0;
+	switch (type) {
+	case WIRE_RENAME:
+	case WIRE_WITHDRAW: op->order = TREEOP_LEAVES; break;
+	case WIRE_PATCH:
+	case WIRE_SETXATTR: op->order = TREEOP_CHANGES; break;
+	default: return;
+	}
+	op->ordered = ++p->orders[op->order].n;
+	TAILQ_INSERT_TAIL(&p->orders[op->order].list, op, in_order);
+}
+
+void treeop_wake_locked(struct peer *p)
+{
+	struct link *l;
+
+	if (p->order_awaited)
+		LIST_FOREACH(l, &p->links, entry)
+			link_wake(l);
+	p->order_awaited = false;
+}
+
+static void remove_locked(struct peer *p, struct treeop *op)
+{
+	p->n_treeops--;
+	p->treeop_bytes -= op->msg ? op->msg->len : 0;
+	if (!op->ordered)
+		return;
+	TAILQ_REMOVE(&p->orders[op->order].list, op, in_order);
+	treeop_wake_locked(p);
+}
+
+uint64_t treeop_mark(struct peer *p, enum treeop_order order)
+{
+	uint64_t r;
+
+	mutex_lock(&p->table->lock);
+	r = p->orders[order].n;
+	mutex_unlock(&p->table->lock);
+	return r;
+}
+
+bool outdir_is_made(const struct outdir *d)
+{
+	return atomic_load(&d->made) == atomic_load(&d->peer->epoch);
+}
+
+void treeop_remake(struct peer *p)
+{
+	atomic_fetch_add(&p->epoch, 1);
+}
+
+/* What ends something that was begun waits for the peer to be back. All else is
+ * refused at once where it is known that it cannot work. */
+static int known_error_locked(
+    struct peers *t, struct peer *p, const struct wire_msg *m) REQUIRES(t->lock)
+{
+	if (!p->listed || t->stopping)
+		return -EHOSTUNREACH;
+	if (m && (m->type == WIRE_SHOW || m->type == WIRE_WITHDRAW))
+		return 0;
+	return peer_known_error_locked(t, p);
 }
 
 /* The link that works on them takes more, or one begins to. */
@@ -75,22 +145,21 @@ int treeop_add(struct peer *p, const struct wire_msg *m, struct outdir *dir,
 {
 	struct treeop *op = treeop_new(m, dir, parent);
 	struct peers *t = p->table;
-	int r = 0;
+	int r;
 
 	if (!op)
 		return -ENOMEM;
 	mutex_lock(&t->lock);
-	if (!p->listed || t->stopping)
-		r = -EHOSTUNREACH;
-	else if (p->n_treeops >= PEER_TREEOPS_MAX ||
-		 p->treeop_bytes >= PEER_TREEOP_BYTES_MAX)
+	r = known_error_locked(t, p, m);
+	if (!r && (p->n_treeops >= PEER_TREEOPS_MAX ||
+		      p->treeop_bytes >= PEER_TREEOP_BYTES_MAX))
 		r = -EAGAIN;
 	if (!r) {
 		op->waiter = w;
 		if (w)
 			w->op = op;
 		STAILQ_INSERT_TAIL(&p->treeops, op, next);
-		count_locked(p, op, true);
+		add_locked(p, op);
 		kick_locked(t, p);
 	}
 	mutex_unlock(&t->lock);
@@ -112,6 +181,24 @@ bool request_forget(struct peer *p, struct request_waiter *w)
 	return waits;
 }
 
+/* It leaves the queue when its turn comes. */
+bool request_cancel(struct peer *p, struct request_waiter *w)
+{
+	bool unsent;
+
+	mutex_lock(&p->table->lock);
+	unsent = w->op && !w->op->sent;
+	if (unsent) {
+		w->op->dropped = true;
+		w->op->waiter = NULL;
+		w->op = NULL;
+		if (p->asker) /* perhaps for this one alone */
+			link_wake(p->asker);
+	}
+	mutex_unlock(&p->table->lock);
+	return unsent;
+}
+
 /* --- results -------------------------------------------------------------- */
 
 static bool is_below_locked(const struct outdir *d, const struct outdir *above)
@@ -127,7 +214,7 @@ static void moved_locked(struct treeop *op)
 	struct outdir *d = op->dir, *old = d->parent;
 	struct wire_msg m;
 
-	atomic_store(&d->made, true);
+	atomic_store(&d->made, op->epoch);
 	if (!op->msg)
 		return;
 	/* No honest peer has moved it below itself. */
@@ -147,7 +234,7 @@ static struct request_waiter *taken_waiter_locked(
 	struct request_waiter *w = op->waiter;
 
 	if (!op->tag)
-		count_locked(p, op, false);
+		remove_locked(p, op);
 	if (w)
 		w->op = NULL;
 	return w;
@@ -166,15 +253,6 @@ static void finish(struct peer *p, struct treeop *op, int result)
 	treeop_free(op);
 	if (w)
 		w->done(w, result);
-}
-
-static enum wire_type type_of(const struct treeop *op)
-{
-	struct wire_msg m = { .type = WIRE_MKDIR };
-
-	if (op->msg)
-		packed_get(op->msg, &m);
-	return m.type;
 }
 
 int treeop_result(struct link *l, const struct wire_msg *m)
@@ -218,27 +296,56 @@ static void message(const struct treeop *op, struct wire_msg *ret)
 	ret->mkdir.req = op->req;
 }
 
-int treeop_ask(struct link *l)
+/* It is to be sent now, and no longer to be dropped. False: it was dropped, or
+ * has been made already. */
+static bool send_begin(struct peer *p, struct treeop *op)
 {
-	struct treeop *op;
+	bool needed;
+
+	mutex_lock(&p->table->lock);
+	needed = !op->dropped && (op->msg || !outdir_is_made(op->dir));
+	if (needed)
+		op->sent = true;
+	mutex_unlock(&p->table->lock);
+	return needed;
+}
+
+/* 0; 1: it need not be sent; or as link_queue. */
+static int ask_one(struct link *l, struct treeop *op)
+{
+	bool before = op->sent; /* perhaps on a connection that broke */
 	struct wire_msg m;
 	int r;
 
-	while ((op = STAILQ_FIRST(&l->asking))) {
-		bool needless = !op->msg && atomic_load(&op->dir->made);
+	if (!send_begin(l->peer, op))
+		return 1;
+	op->req = l->last_req + 1;
+	op->epoch = atomic_load(&l->peer->epoch);
+	message(op, &m);
+	r = link_queue(l, &m);
+	if (!r)
+		l->last_req++;
+	if (r == -EAGAIN && !before) {
+		mutex_lock(&l->peer->table->lock);
+		op->sent = false;
+		mutex_unlock(&l->peer->table->lock);
+	}
+	return r;
+}
 
-		if (!needless) {
-			op->req = l->last_req + 1;
-			message(op, &m);
-			r = link_queue(l, &m);
-			if (r)
-				return r;
-			l->last_req++;
-		}
+int treeop_ask(struct link *l)
+{
+	struct treeop *op;
+	int r;
+
+	while ((op = STAILQ_FIRST(&l->asking))) {
+		r = ask_one(l, op);
+		if (r < 0)
+			return r;
 		STAILQ_REMOVE_HEAD(&l->asking, next);
-		if (needless) {
+		if (r) {
 			l->n_asked--;
-			finish(l->peer, op, 0);
+			finish(l->peer, op, -EALREADY);
 		} else {
 			STAILQ_INSERT_TAIL(&l->asked, op, next);
 		}
@@ -254,7 +361,7 @@ int treeop_ahead(struct link *l, struct outdir *d, uint32_t tag)
 	int r = 0;
 
 	mutex_lock(&t->lock);
-	for (; d && !atomic_load(&d->made); d = d->parent) {
+	for (; d && !outdir_is_made(d); d = d->parent) {
 		op = treeop_new(NULL, d, NULL);
 		if (!op) {
 			r = -ENOMEM;
@@ -296,32 +403,88 @@ int treeop_withdraw(struct link *l, const uint8_t id[WIRE_ID_BYTES])
 	if (!op)
 		return -ENOMEM;
 	mutex_lock(&l->peer->table->lock);
-	count_locked(l->peer, op, true);
+	add_locked(l->peer, op);
 	mutex_unlock(&l->peer->table->lock);
 	STAILQ_INSERT_TAIL(&l->asking, op, next);
 	l->n_asked++;
 	return 0;
 }
 
+/*
+ * The MKDIRs of d and all above it that the queue has not come to since a
+ * connection broke, outermost first: the peer may have forgotten them.
+ */
+static void remake_locked(struct link *l, struct outdir *d)
+{
+	struct treeop_queue chain = STAILQ_HEAD_INITIALIZER(chain);
+	uint64_t epoch = atomic_load(&l->peer->epoch);
+	struct treeop *op;
+
+	for (; d && !outdir_is_made(d) && d->asked != epoch; d = d->parent) {
+		op = treeop_new(NULL, d, NULL);
+		if (!op)
+			break; /* what follows fails, as it would without */
+		d->asked = epoch;
+		add_locked(l->peer, op);
+		STAILQ_INSERT_HEAD(&chain, op, next);
+		l->n_asked++;
+	}
+	STAILQ_CONCAT(&l->asking, &chain);
+}
+
+/* Takes the first one off the queue, behind what it needs. */
+static void take_locked(struct link *l)
+{
+	struct treeop_queue *queue = &l->peer->treeops;
+	struct treeop *op = STAILQ_FIRST(queue);
+
+	STAILQ_REMOVE_HEAD(queue, next);
+	remake_locked(l, op->parent);
+	if (op->dir && op->msg)
+		remake_locked(l, op->dir);
+	else if (op->dir)
+		remake_locked(l, op->dir->parent);
+	if (op->dir)
+		op->dir->asked = atomic_load(&l->peer->epoch);
+	STAILQ_INSERT_TAIL(&l->asking, op, next);
+	l->n_asked++;
+}
+
 void treeop_pump(struct link *l)
 {
 	struct peer *p = l->peer;
-	struct treeop *op;
 
 	/* Many in one segment rather than each by itself. */
 	if (l->n_asked > WINDOW / 2)
 		return;
 	mutex_lock(&p->table->lock);
-	while (l->n_asked < WINDOW && (op = STAILQ_FIRST(&p->treeops))) {
-		STAILQ_REMOVE_HEAD(&p->treeops, next);
-		STAILQ_INSERT_TAIL(&l->asking, op, next);
-		l->n_asked++;
-	}
+	while (l->n_asked < WINDOW && !STAILQ_EMPTY(&p->treeops))
+		take_locked(l);
 	if (!l->n_asked) {
 		atomic_store(&l->tree_job, false);
 		p->tree_busy = false;
 	}
 	mutex_unlock(&p->table->lock);
+}
+
+bool treeop_past(struct link *l, enum treeop_order order, uint64_t mark)
+{
+	struct peer *p = l->peer;
+	const struct treeop *oldest;
+	bool past;
+
+	mutex_lock(&p->table->lock);
+	oldest = TAILQ_FIRST(&p->orders[order].list);
+	past = !oldest || oldest->ordered > mark;
+	p->order_awaited |= !past;
+	/* No other connection may be to be had. */
+	if (!past && !p->tree_busy && !STAILQ_EMPTY(&p->treeops)) {
+		p->tree_busy = true;
+		atomic_store(&l->tree_job, true);
+		link_wake(l);
+	}
+	mutex_unlock(&p->table->lock);
+	return past;
 }
 
 int treeop_run(struct link *l)
@@ -360,6 +523,7 @@ void treeop_return(struct link *l)
 	l->n_asked = 0;
 	again = !STAILQ_EMPTY(&l->asking);
 	mutex_lock(&t->lock);
+	treeop_remake(l->peer);
 	STAILQ_CONCAT(&l->asking, queue);
 	STAILQ_CONCAT(queue, &l->asking);
 	l->idle = false;

@@ -20,6 +20,7 @@
 #include "log.h"
 #include "pinfile.h"
 #include "sync.h"
+#include "textfile.h"
 
 #define PINS_NAME "pins"
 
@@ -70,35 +71,16 @@ static int reserve_locked(struct trust *t) REQUIRES(t->lock)
 	return 0;
 }
 
-/* The longest beginning of name that leaves room for more bytes. */
-static size_t stem_len(const char *name, size_t more)
-{
-	size_t len = strlen(name);
-
-	if (len + more <= WIRE_PEER_NAME_MAX)
-		return len;
-	len = WIRE_PEER_NAME_MAX - more;
-	/* Not in the middle of a character (RFC 3629, section 3). */
-	while (len > 0 && (name[len] & 0xc0) == 0x80)
-		len--;
-	return len;
-}
-
 /* name, or "name (2)", "name (3)" ...: what no pin is called. */
 static void unique_name_locked(
     struct trust *t, char name[WIRE_PEER_NAME_MAX + 1]) REQUIRES(t->lock)
 {
-	char wanted[WIRE_PEER_NAME_MAX + 1], suffix[16];
-	size_t len;
+	char wanted[WIRE_PEER_NAME_MAX + 1];
 
 	strcpy(wanted, name);
 	/* Ends: there are at most TRUST_PINS_MAX others. */
-	for (unsigned i = 2; find_name_locked(t, name); i++) {
-		snprintf(suffix, sizeof(suffix), " (%u)", i);
-		len = stem_len(wanted, strlen(suffix));
-		memcpy(name, wanted, len);
-		strcpy(name + len, suffix);
-	}
+	for (unsigned i = 2; find_name_locked(t, name); i++)
+		escape_numbered(wanted, i, name);
 }
 
 static void begin_change_locked(struct trust *t) REQUIRES(t->lock)
@@ -140,7 +122,7 @@ static int load_pin(struct trust *t, const char *name)
 	if (r == -EBADMSG || r == -EPERM) {
 		log_error("pin %s is %s: set aside; accept that peer again",
 		    name, r == -EPERM ? "not private" : "damaged");
-		return pinfile_set_aside(t->fd, name);
+		return textfile_set_aside(t->fd, name);
 	}
 	if (r)
 		return r;
@@ -209,7 +191,7 @@ static int open_pins(int state_fd)
 		r = -errno;
 	else if ((st.st_mode & 022) || st.st_uid != geteuid())
 		r = -EPERM;
-	else if (unlinkat(fd, PINFILE_TEMPORARY, 0) < 0 && errno != ENOENT)
+	else if (unlinkat(fd, TEXTFILE_TEMPORARY, 0) < 0 && errno != ENOENT)
 		r = -errno;
 	if (r) {
 		close(fd);
@@ -263,6 +245,27 @@ int trust_find(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES],
 	return pin ? 0 : -ENOENT;
 }
 
+static bool is_at(const struct trust_pin *pin, const struct sockaddr *host)
+{
+	for (unsigned i = 0; i < pin->n_addresses; i++)
+		if (address_same_host(
+			(const struct sockaddr *)&pin->addresses[i], host))
+			return true;
+	return false;
+}
+
+bool trust_has_host(struct trust *t, const struct sockaddr *host)
+{
+	bool has = false;
+
+	mutex_lock(&t->lock);
+	for (unsigned i = 0; i < t->n_pins && !has; i++)
+		has = t->pins[i].policy == TRUST_ACCEPT &&
+		      is_at(&t->pins[i], host);
+	mutex_unlock(&t->lock);
+	return has;
+}
+
 int trust_find_name(struct trust *t, const char *name, struct trust_pin *ret)
 {
 	struct trust_pin *pin;
@@ -310,8 +313,12 @@ enum wire_policy trust_incoming(
 	case TRUST_REFUSE: return WIRE_POLICY_REFUSE;
 	case TRUST_ASK: break;
 	}
-	return t->strangers == TRUST_LAN ? WIRE_POLICY_ACCEPT
-					 : WIRE_POLICY_REFUSE;
+	switch (t->strangers) {
+	case TRUST_LAN: return WIRE_POLICY_ACCEPT;
+	case TRUST_ASKED: return WIRE_POLICY_ASK;
+	case TRUST_KNOWN: break;
+	}
+	return WIRE_POLICY_REFUSE;
 }
 
 /* The pin as it shall be, while the change has the turn. */
@@ -419,26 +426,28 @@ static bool note(struct trust_pin *pin, const struct sockaddr *address)
 	return changed;
 }
 
-int trust_note_address(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES],
-    const struct sockaddr *address)
+/*
+ * Changes one pin: edit says whether its file has to be written. In the order
+ * of trust_pin: the disk, and then the table.
+ */
+static int change(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES],
+    bool (*edit)(struct trust_pin *pin, const void *arg), const void *arg)
 {
 	struct trust_pin pin, *p;
-	bool changed = false;
+	bool write = false;
 	int r = 0;
 
-	if (address_len(address) == 0 || address_port(address) == 0)
-		return -EAFNOSUPPORT;
 	mutex_lock(&t->lock);
 	begin_change_locked(t);
 	p = find_locked(t, key);
 	if (p) {
 		pin = *p;
-		changed = note(&pin, address);
+		write = edit(&pin, arg);
 	}
 	mutex_unlock(&t->lock);
 	if (!p)
 		r = -ENOENT;
-	else if (changed)
+	else if (write)
 		r = pinfile_write(t->fd, &pin);
 
 	mutex_lock(&t->lock);
@@ -448,4 +457,66 @@ int trust_note_address(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES],
 	end_change_locked(t);
 	mutex_unlock(&t->lock);
 	return r;
+}
+
+static bool edit_address(struct trust_pin *pin, const void *arg)
+{
+	return note(pin, arg);
+}
+
+int trust_note_address(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES],
+    const struct sockaddr *address)
+{
+	if (address_len(address) == 0 || address_port(address) == 0)
+		return -EAFNOSUPPORT;
+	return change(t, key, edit_address, address);
+}
+
+static bool edit_words(struct trust_pin *pin, const void *arg)
+{
+	bool same =
+	    pin->has_words && memcmp(pin->words, arg, TRUST_WORDS_BYTES) == 0;
+
+	pin->has_words = true;
+	memcpy(pin->words, arg, TRUST_WORDS_BYTES);
+	return !same;
+}
+
+int trust_set_words(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES],
+    const uint8_t words[TRUST_WORDS_BYTES])
+{
+	return change(t, key, edit_words, words);
+}
+
+static bool edit_verified(struct trust_pin *pin, const void *arg)
+{
+	bool was = pin->verified;
+
+	(void)arg;
+	pin->verified = true;
+	return !was;
+}
+
+int trust_set_verified(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES])
+{
+	return change(t, key, edit_verified, NULL);
+}
+
+static bool edit_quota(struct trust_pin *pin, const void *arg)
+{
+	const uint64_t *quota = arg;
+	bool same =
+	    pin->quota_bytes == quota[0] && pin->quota_files == quota[1];
+
+	pin->quota_bytes = quota[0];
+	pin->quota_files = quota[1];
+	return !same;
+}
+
+int trust_set_quota(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES],
+    uint64_t bytes, uint64_t files)
+{
+	const uint64_t quota[2] = { bytes, files };
+
+	return change(t, key, edit_quota, quota);
 }

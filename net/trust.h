@@ -7,12 +7,17 @@
  *
  * A file, named by the fingerprint:
  *     gtfs-pin: 1
- *     name: laptop            (folder name: unique among the pins)
+ *     name: laptop            (folder name: unique, see net/peers.h)
  *     key: 64 hexadecimal digits
  *     policy: accept | ask | refuse
+ *     verified: yes           (people compared the words, or a code did)
+ *     words: 64 hexadecimal digits (handshake_words of the handshake by which
+ *            the two got to know each other: the same on both sides)
+ *     quota: 1000000000 5000  (bytes and files; 0: the default)
  *     address: 10.0.0.7:4717  (last proven ones, newest first, at most 4)
  *     check: 16 hexadecimal digits (XXH3-64 of all before this line: it finds
  *            damage; against whoever can write here nothing helps)
+ * verified, words and quota may be missing.
  *
  * Any thread. The table is in memory, its lock a leaf: finding never blocks
  * and may be done under any other lock. Changing calls (pin, forget, note)
@@ -30,12 +35,14 @@
 #include "identity.h"
 #include "wire.h"
 
-#define TRUST_ADDRESSES 4
-#define TRUST_PINS_MAX  4096
+#define TRUST_ADDRESSES   4
+#define TRUST_PINS_MAX    4096
+#define TRUST_WORDS_BYTES 32
 
 enum trust_default { /* --accept: what a stranger gets */
 	TRUST_KNOWN, /* refused */
 	TRUST_LAN,   /* let in on first use, and pinned */
+	TRUST_ASKED, /* let in when our owner says so (net/consent.h) */
 };
 
 enum trust_policy { TRUST_ACCEPT, TRUST_ASK, TRUST_REFUSE };
@@ -44,6 +51,11 @@ struct trust_pin {
 	uint8_t key[IDENTITY_KEY_BYTES];
 	char name[WIRE_PEER_NAME_MAX + 1]; /* the folder's */
 	enum trust_policy policy;
+	bool verified;
+	bool has_words;
+	uint8_t words[TRUST_WORDS_BYTES];
+	/* What of its files may be in the inbox; 0: the default. */
+	uint64_t quota_bytes, quota_files;
 	struct sockaddr_storage addresses[TRUST_ADDRESSES];
 	unsigned n_addresses;
 };
@@ -72,7 +84,7 @@ int trust_each(struct trust *t,
 
 /*
  * What an offer of this key gets now: its pin's policy, else the default for
- * strangers. An ASK pin under TRUST_KNOWN is refused, under TRUST_LAN accepted.
+ * strangers. An ASK pin is treated as a stranger.
  * A stranger who is accepted is to be pinned (trust_pin) before its first byte.
  */
 enum wire_policy trust_incoming(
@@ -87,6 +99,19 @@ enum wire_policy trust_incoming(
 int trust_pin(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES],
     const char *name, enum trust_policy policy,
     char ret_name[WIRE_PEER_NAME_MAX + 1]);
+
+/*
+ * What was learned of a pinned key, or decided about it. Durable on return.
+ * 0, -ENOENT or -errno, as trust_pin.
+ */
+int trust_set_words(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES],
+    const uint8_t words[TRUST_WORDS_BYTES]);
+int trust_set_verified(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES]);
+int trust_set_quota(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES],
+    uint64_t bytes, uint64_t files);
+
+/* Is this (but for the port) where a pinned key that is accepted was last? */
+bool trust_has_host(struct trust *t, const struct sockaddr *host);
 
 /*
  * Removes the pin. 0, -ENOENT, or -errno: the pin is still there, except that

@@ -4,7 +4,8 @@
  * message cannot drift apart, and a limit stands in one place.
  *
  * Pure functions, any thread. What names, attributes and targets may be is in
- * wire_name.c, what errors are called in wire_code.c. Whether a message may
+ * wire_name.c, what errors are called in wire_code.c, what comes before the
+ * records in wire_hello.c. Whether a message may
  * come now, and from this side, is decided by net/incoming and net/outgoing.
  */
 #include "wire.h"
@@ -20,7 +21,7 @@
 #define MODE_MAX   0777
 #define NSEC_MAX   999999999
 #define META_KNOWN (WIRE_META_MODE | WIRE_META_MTIME | WIRE_META_ATIME)
-#define CODE_LAST  WIRE_EPROTO
+#define CODE_LAST  WIRE_EKEYREJECTED
 
 /* How a field is written; see kinds[] for the widths of the numbers. */
 enum kind {
@@ -105,6 +106,23 @@ static const struct {
 		{ END } } },
 	[WIRE_BYE] = { "BYE", FIELDS {
 		ANY_CODE(bye.code),
+		{ END } } },
+	[WIRE_ASK] = { "ASK", FIELDS {
+		ANY64(ask.size), /* or WIRE_SIZE_UNKNOWN: message_ok */
+		{ NAME, AT(ask.name), 1, 0 },
+		{ END } } },
+	[WIRE_ANSWER] = { "ANSWER", FIELDS {
+		ANY_CODE(answer.code),
+		{ END } } },
+	[WIRE_UNASK] = { "UNASK", FIELDS {
+		{ END } } },
+	[WIRE_PAIR] = { "PAIR", FIELDS {
+		{ ENUM8, AT(pair.kind), WIRE_PAIR_CODE, WIRE_PAIR_GROUP },
+		{ ENUM8, AT(pair.step), 1, WIRE_PAIR_STEPS },
+		{ REST, AT(pair.bytes), WIRE_PAIR_SHARE, WIRE_PAIR_TAG },
+		{ END } } },
+	[WIRE_UNPAIRED] = { "UNPAIRED", FIELDS {
+		FAILURE(unpaired.code),
 		{ END } } },
 	[WIRE_OFFER] = { "OFFER", FIELDS {
 		ANY32(offer.tag),
@@ -238,6 +256,7 @@ IS_REST(data);
 IS_REST(xattr.xattr);
 IS_REST(setxattr.xattr);
 IS_REST(symlink);
+IS_REST(pair);
 
 #define N_LAYOUTS (sizeof(layouts) / sizeof(layouts[0]))
 
@@ -322,6 +341,11 @@ static bool field_ok(const struct field *f, const struct wire_msg *m)
 	}
 }
 
+static bool size_ok(uint64_t size)
+{
+	return size <= FILE_MAX || size == WIRE_SIZE_UNKNOWN;
+}
+
 /* What concerns one field, and then what concerns two of them. */
 static bool message_ok(const struct wire_msg *m)
 {
@@ -335,9 +359,11 @@ static bool message_ok(const struct wire_msg *m)
 			return false;
 
 	switch (m->type) {
-	case WIRE_OFFER:
-		return m->offer.size <= FILE_MAX ||
-		       m->offer.size == WIRE_SIZE_UNKNOWN;
+	case WIRE_ASK: return size_ok(m->ask.size);
+	case WIRE_PAIR:
+		return m->pair.len ==
+		       (m->pair.step <= 2 ? WIRE_PAIR_SHARE : WIRE_PAIR_TAG);
+	case WIRE_OFFER: return size_ok(m->offer.size);
 	case WIRE_WRITE: return m->write.len <= FILE_MAX - m->write.offset;
 	case WIRE_RESERVE:
 		return m->reserve.len <= FILE_MAX - m->reserve.offset;
@@ -510,74 +536,4 @@ int wire_decode(const uint8_t *buf, size_t len, struct wire_msg *ret)
 const char *wire_type_name(enum wire_type t)
 {
 	return fields_of(t) ? layouts[t].name : "?";
-}
-
-static const uint8_t magic[4] = { 'g', 't', 'f', 's' };
-
-void wire_preamble_encode(uint8_t out[WIRE_PREAMBLE_BYTES])
-{
-	memcpy(out, magic, sizeof(magic));
-	out[4] = WIRE_MAJOR;
-	out[5] = WIRE_MINOR;
-	out[6] = 0;
-	out[7] = 0;
-}
-
-int wire_preamble_decode(const uint8_t in[WIRE_PREAMBLE_BYTES],
-    uint8_t *ret_major, uint8_t *ret_minor)
-{
-	/* The two reserved bytes belong to later versions. */
-	if (memcmp(in, magic, sizeof(magic)) != 0)
-		return -EPROTO;
-	*ret_major = in[4];
-	*ret_minor = in[5];
-	return 0;
-}
-
-/* Before a hello's name: minor (1), port (2), length of the name (1). */
-#define HELLO_HEADER 4
-
-static bool peer_name_ok(const char *name, size_t len)
-{
-	return len >= 1 && len <= WIRE_PEER_NAME_MAX &&
-	       !memchr(name, '\0', len) && escape_is_utf8(name, len);
-}
-
-int wire_hello_encode(
-    const struct wire_hello *h, uint8_t *out, size_t cap, size_t *ret_len)
-{
-	size_t name_len = strnlen(h->name, WIRE_PEER_NAME_MAX);
-
-	assert(peer_name_ok(h->name, strnlen(h->name, sizeof(h->name))));
-	if (cap < HELLO_HEADER + name_len)
-		return -EMSGSIZE;
-	out[0] = h->minor;
-	put_be16(out + 1, h->port);
-	out[3] = (uint8_t)name_len;
-	memcpy(out + HELLO_HEADER, h->name, name_len);
-	*ret_len = HELLO_HEADER + name_len;
-	return 0;
-}
-
-int wire_hello_decode(const uint8_t *buf, size_t len, struct wire_hello *ret)
-{
-	size_t at, name_len;
-
-	if (len < HELLO_HEADER)
-		return -EBADMSG;
-	name_len = buf[3];
-	if (name_len > len - HELLO_HEADER ||
-	    !peer_name_ok((const char *)buf + HELLO_HEADER, name_len))
-		return -EBADMSG;
-	/* Extensions of later minor versions: whole, or refused. */
-	for (at = HELLO_HEADER + name_len; at < len;) {
-		if (len - at < 3 || get_be16(buf + at + 1) > len - at - 3)
-			return -EBADMSG;
-		at += 3 + (size_t)get_be16(buf + at + 1);
-	}
-	ret->minor = buf[0];
-	ret->port = get_be16(buf + 1);
-	memcpy(ret->name, buf + HELLO_HEADER, name_len);
-	ret->name[name_len] = '\0';
-	return 0;
 }

@@ -29,6 +29,9 @@
 #define WIRE_XATTR_NAME_MAX 255         /* linux/limits.h XATTR_NAME_MAX */
 #define WIRE_XATTR_MAX      (64 * 1024) /* XATTR_SIZE_MAX */
 #define WIRE_TARGET_MAX     4095        /* of a link: PATH_MAX without NUL */
+#define WIRE_PAIR_STEPS     4
+#define WIRE_PAIR_SHARE     32 /* PAIR steps 1 and 2; see crypto/pairing.h */
+#define WIRE_PAIR_TAG       64 /* steps 3 and 4 */
 /* Every message fits in this many bytes, its payload (wire_payload) apart. */
 #define WIRE_SMALL_MAX 640
 /* What a WRITE has before its bytes: type, seq, offset. */
@@ -38,6 +41,11 @@ enum wire_type {
 	WIRE_PING = 1,
 	WIRE_PONG = 2,
 	WIRE_BYE = 3,
+	WIRE_ASK = 4,
+	WIRE_ANSWER = 5,
+	WIRE_UNASK = 6,
+	WIRE_PAIR = 7,
+	WIRE_UNPAIRED = 8,
 
 	WIRE_OFFER = 16,
 	WIRE_ACCEPT = 17,
@@ -92,7 +100,8 @@ enum wire_code {
 	WIRE_EBUSY = 22,
 	WIRE_EBADMSG = 23, /* length, count or hash of a COMMIT differ */
 	WIRE_ETIMEDOUT = 24,
-	WIRE_EPROTO = 25, /* a message that this state does not allow */
+	WIRE_EPROTO = 25,       /* a message that this state does not allow */
+	WIRE_EKEYREJECTED = 26, /* not the code, or not the passphrase */
 };
 
 /* What the receiver does with offers of this sender. */
@@ -100,6 +109,12 @@ enum wire_policy {
 	WIRE_POLICY_ACCEPT = 1,
 	WIRE_POLICY_ASK = 2,
 	WIRE_POLICY_REFUSE = 3,
+};
+
+/* PAIR: what both sides have to know. */
+enum wire_pair {
+	WIRE_PAIR_CODE = 1,  /* the one-time code of `gtfs pair` */
+	WIRE_PAIR_GROUP = 2, /* the passphrase of --group */
 };
 
 /* ACK: how far the operations up to seq have come. */
@@ -143,12 +158,12 @@ struct wire_meta {
 };
 
 /*
- * The application part of handshake messages 2 and 3. Extensions behind the
- * name (type 1 byte, length 2, value) are skipped where unknown.
+ * The application part of handshake messages 2 and 3.
  */
 struct wire_hello {
 	uint8_t minor;
 	uint16_t port; /* where the speaker listens; 0: it does not */
+	bool group;    /* it is in a group: PAIR may be tried */
 	char name[WIRE_PEER_NAME_MAX + 1];
 };
 
@@ -217,6 +232,22 @@ struct wire_msg {
 		struct {
 			enum wire_code code; /* WIRE_OK: leaving */
 		} bye;
+		struct {
+			uint64_t size; /* a hint, or WIRE_SIZE_UNKNOWN */
+			char name[WIRE_NAME_MAX + 1];
+		} ask;
+		struct {
+			enum wire_code code; /* WIRE_OK: send */
+		} answer;
+		struct {
+			enum wire_pair kind;
+			unsigned step;        /* 1 to WIRE_PAIR_STEPS */
+			const uint8_t *bytes; /* into the decoded buffer */
+			size_t len; /* WIRE_PAIR_SHARE or WIRE_PAIR_TAG */
+		} pair;
+		struct {
+			enum wire_code code; /* never WIRE_OK */
+		} unpaired;
 		struct wire_offer offer;
 		struct {
 			uint32_t tag;
@@ -322,7 +353,7 @@ int wire_encode(
 
 /*
  * What ends a message and is not copied by either direction: the bytes of
- * WRITE and DATA, the value of XATTR and SETXATTR, the target of SYMLINK.
+ * WRITE, DATA and PAIR, the value of XATTR and SETXATTR, the target of SYMLINK.
  * The length, 0 for all other messages; *ret points to the bytes.
  */
 size_t wire_payload(const struct wire_msg *m, const uint8_t **ret);

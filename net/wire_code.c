@@ -32,11 +32,12 @@ static const int errnos[] = {
 	[WIRE_EBADMSG] = EBADMSG,
 	[WIRE_ETIMEDOUT] = ETIMEDOUT,
 	[WIRE_EPROTO] = EPROTO,
+	[WIRE_EKEYREJECTED] = EKEYREJECTED,
 };
 
 #define N_ERRNOS (sizeof(errnos) / sizeof(errnos[0]))
 
-_Static_assert(N_ERRNOS == WIRE_EPROTO + 1, "every code has an errno");
+_Static_assert(N_ERRNOS == WIRE_EKEYREJECTED + 1, "every code has an errno");
 
 enum wire_code wire_code_from_errno(int err)
 {

@@ -86,7 +86,7 @@ static inline struct stat stat_path(int dir, const char *path)
 	return st;
 }
 
-static inline void open_box(struct box *b, unsigned max)
+static inline void open_box(struct box *b, size_t max)
 {
 	assert_int_equal(folders_new(b->top, max, &b->fo), 0);
 	assert_int_equal(links_new(b->fo, b->spool, 64, &b->links), 0);

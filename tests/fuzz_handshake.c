@@ -144,16 +144,19 @@ static void peer_init(struct noise *n, bool initiator)
 static void met_responder(struct handshake *h, const uint8_t *data, size_t size)
 {
 	uint8_t msg[PEER_CAPACITY], out[PEER_CAPACITY];
-	uint8_t commitment[COMMITMENT];
+	uint8_t commitment[COMMITMENT], committed[64];
 	size_t first = size < COMMITMENT ? size : COMMITMENT;
 	size_t len, out_len;
 	struct noise peer;
 
 	/* All zeros stand for the commitment to what follows. */
 	memcpy(commitment, data, first);
-	if (size >= COMMITMENT + 32 && sodium_is_zero(data, COMMITMENT))
-		suite_digest(
-		    "gtfs commitment v1", data + COMMITMENT, 32, commitment);
+	if (size >= COMMITMENT + 32 && sodium_is_zero(data, COMMITMENT)) {
+		memcpy(committed, data + COMMITMENT, 32);
+		memcpy(committed + 32, theirs.public, 32);
+		suite_digest("gtfs commitment v1", committed, sizeof(committed),
+		    commitment);
+	}
 	peer_init(&peer, true);
 	if (noise_write(&peer, commitment, first, msg, sizeof(msg), &len) < 0)
 		abort();

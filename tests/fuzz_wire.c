@@ -42,7 +42,8 @@ static void check_message(const uint8_t *data, size_t size)
 	size = len;
 	memcpy(expected, data, size);
 	code = code_offset(m.type);
-	if (code && (expected[code] || expected[code + 1] > WIRE_EPROTO)) {
+	if (code &&
+	    (expected[code] || expected[code + 1] > WIRE_EKEYREJECTED)) {
 		expected[code] = 0;
 		expected[code + 1] = WIRE_EIO;
 	}

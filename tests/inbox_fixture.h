@@ -34,6 +34,8 @@ struct fixture {
 	char spool[350];
 	struct inbox *in;
 	struct sink *sink;
+	uint64_t quota_bytes, quota_files; /* of every sender; 0: the default */
+	bool (*is_over)(void *fx);
 	pthread_mutex_t lock; /* of what follows */
 	unsigned arrived;
 	char last_path[600];
@@ -172,7 +174,12 @@ static inline int start_version(struct fixture *fx, const uint8_t *sender,
     struct sink_file **ret)
 {
 	struct wire_offer offer = { .mode = 0644, .size = WIRE_SIZE_UNKNOWN };
-	struct sink_offer o = { .peer = "laptop", .offer = &offer };
+	struct sink_offer o = { .peer = "laptop",
+		.offer = &offer,
+		.quota_bytes = fx->quota_bytes,
+		.quota_files = fx->quota_files,
+		.is_over = fx->is_over,
+		.ctx = fx };
 
 	memcpy(o.sender, sender, sizeof(o.sender));
 	make_id(id, offer.id);
@@ -195,7 +202,10 @@ static inline int ask(
     struct fixture *fx, const uint8_t *sender, const struct wire_msg *m)
 {
 	struct wire_offer none = { .tag = 0 };
-	struct sink_offer o = { .peer = "laptop", .offer = &none };
+	struct sink_offer o = { .peer = "laptop",
+		.offer = &none,
+		.quota_bytes = fx->quota_bytes,
+		.quota_files = fx->quota_files };
 
 	memcpy(o.sender, sender, sizeof(o.sender));
 	return fx->sink->ops->request(fx->sink, &o, m);

@@ -18,6 +18,7 @@ struct server {
 	struct memory_sink sink;
 	struct pair pair; /* a: the test's end */
 	struct space *space;
+	struct consent *consent;
 	struct incoming_config config;
 	struct incoming_watch watch;
 	pthread_t thread;
@@ -40,12 +41,17 @@ static inline void server_open(struct server *s, enum trust_default strangers)
 	memory_sink_init(&s->sink);
 	s->space = space_new(&s->sink.base);
 	assert_non_null(s->space);
+	s->consent = consent_new(CONSENT_TIMEOUT_MS, NULL, NULL);
+	assert_non_null(s->consent);
 	s->config = (struct incoming_config){ .sink = &s->sink.base,
 		.space = s->space,
 		.trust = s->w.trust,
 		.ledger = s->w.ledger,
+		.consent = s->consent,
 		.peers = s->w.peers,
+		.room = incoming_room_new(),
 		.patience_ms = 1000 };
+	assert_non_null(s->config.room);
 }
 
 static inline void server_start(struct server *s)
@@ -68,6 +74,8 @@ static inline int server_end(struct server *s)
 
 static inline void server_close(struct server *s)
 {
+	incoming_room_free(s->config.room);
+	consent_free(s->consent);
 	space_free(s->space);
 	memory_sink_fini(&s->sink);
 	world_close(&s->w);

@@ -51,6 +51,7 @@ rsync                command rsync
 openssh-client       command scp
 openssh-server       command sshd
 python3-pytest       python  pytest
+python3-pytest-xdist python  xdist
 python3-cryptography python  cryptography
 clang                command clang
 libclang-rt-14-dev   glob    /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a
@@ -62,6 +63,7 @@ groff-base           command groff
 NEEDS_PROGRAMS='
 acl                  command setfacl
 attr                 command setfattr
+avahi-utils          command avahi-browse
 binutils             command ar
 curl                 command curl
 ed                   command ed

@@ -29,7 +29,7 @@ struct memory_published {
 };
 
 /* What waits while it is told to. */
-enum { MEMORY_WRITE = 1, MEMORY_SPACE = 2, MEMORY_TICK = 4 };
+enum { MEMORY_WRITE = 1, MEMORY_SPACE = 2, MEMORY_TICK = 4, MEMORY_OPEN = 8 };
 
 struct memory_sink {
 	struct sink base; /* first */
@@ -45,6 +45,7 @@ struct memory_sink {
 	unsigned ticks, ticks_here; /* those that found the last sender */
 	uint8_t sender[IDENTITY_KEY_BYTES]; /* of the last one */
 	char peer[WIRE_PEER_NAME_MAX + 1];
+	uint64_t quota_bytes, quota_files;
 	struct wire_offer offer;
 	struct wire_msg request; /* the last one, without its payload */
 	uint8_t payload[WIRE_XATTR_MAX];
@@ -181,6 +182,23 @@ static inline void memory_remove_locked(
 /* --- files on their way ----------------------------------------------------
  */
 
+/* As one who copies: until it is done, or nobody waits for it any more. */
+static inline int memory_copy_base(
+    struct memory_sink *s, const struct sink_offer *o)
+{
+	bool over = false;
+
+	mutex_lock(&s->lock);
+	while (s->blocked & MEMORY_OPEN && !over) {
+		s->waiting = 1;
+		cond_wait_until(&s->cond, &s->lock, now_ms() + 1);
+		over = o->is_over(o->ctx);
+	}
+	s->waiting = 0;
+	mutex_unlock(&s->lock);
+	return over ? -ECONNRESET : 0;
+}
+
 static inline int memory_open(
     struct sink *base, const struct sink_offer *o, struct sink_file **ret)
 {
@@ -190,6 +208,8 @@ static inline int memory_open(
 	struct memory_file *f;
 	int r = memory_call(s);
 
+	if (!r)
+		r = memory_copy_base(s, o);
 	if (r)
 		return r;
 	f = calloc(1, sizeof(*f));
@@ -203,6 +223,8 @@ static inline int memory_open(
 	s->offer = *o->offer;
 	memcpy(s->sender, o->sender, sizeof(s->sender));
 	snprintf(s->peer, sizeof(s->peer), "%s", o->peer);
+	s->quota_bytes = o->quota_bytes;
+	s->quota_files = o->quota_files;
 	if (memcmp(f->offer.base, none, sizeof(none))) {
 		p = memory_find_locked(s, f->offer.base);
 		if (p)

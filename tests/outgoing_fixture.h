@@ -67,6 +67,21 @@ static inline void play_close(struct play *p)
 	world_close(&p->w);
 }
 
+/* It says another policy than before. */
+static inline void play_says(struct play *p, enum wire_policy policy)
+{
+	struct peer_info info;
+
+	send_pong(p->c, policy);
+	EVENTUALLY((peer_info(p->peer, &info), info.policy == policy));
+}
+
+/* Offers are not presumed to be accepted: nothing follows one at once. */
+static inline void play_refuses(struct play *p)
+{
+	play_says(p, WIRE_POLICY_REFUSE);
+}
+
 /* The connection breaks, and the sender dials again. */
 static inline void play_cut(struct play *p)
 {
@@ -277,6 +292,58 @@ static inline void write_now(
 	assert_int_equal(taken, len);
 	assert_int_equal(told_times(&t), 0);
 	told_fini(&t);
+}
+
+/* --- somebody who waits --------------------------------------------------- */
+
+struct asker {
+	struct request_waiter w; /* first */
+	struct mutex lock;
+	struct cond cond;
+	unsigned times;
+	int result;
+};
+
+static inline void asker_done(struct request_waiter *w, int result)
+{
+	struct asker *a = (struct asker *)w;
+
+	mutex_lock(&a->lock);
+	a->times++;
+	a->result = result;
+	cond_broadcast(&a->cond);
+	mutex_unlock(&a->lock);
+}
+
+static inline void asker_init(struct asker *a)
+{
+	memset(a, 0, sizeof(*a));
+	a->w.done = asker_done;
+	mutex_init(&a->lock);
+	cond_init(&a->cond);
+}
+
+static inline void asker_fini(struct asker *a)
+{
+	cond_fini(&a->cond);
+	mutex_fini(&a->lock);
+}
+
+static inline unsigned asker_times(struct asker *a)
+{
+	unsigned n;
+
+	mutex_lock(&a->lock);
+	n = a->times;
+	mutex_unlock(&a->lock);
+	return n;
+}
+
+static inline int asker_wait(struct asker *a)
+{
+	EVENTUALLY(asker_times(a));
+	assert_int_equal(asker_times(a), 1);
+	return a->result;
 }
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "inbox_fixture.h"
 
+#include <sched.h>
 #include <sys/xattr.h>
 
 #include "sync.h"
@@ -373,6 +374,73 @@ static void held_one_has_versions(void **state)
 	assert_content(fx->inbox, "f~", "one two!");
 }
 
+static void withdrawn_on_its_way_it_never_comes(void **state)
+{
+	struct fixture *fx = *state;
+	char name[WIRE_NAME_MAX + 1];
+	struct sink_file *f;
+
+	for (unsigned hold = 0; hold < 2; hold++) {
+		assert_int_equal(start(fx, ALICE, 1, 0, "f.tmp", &f), 0);
+		assert_int_equal(withdraw_id(fx, BOB, 1), -ENOENT);
+		assert_int_equal(withdraw_id(fx, ALICE, 2), -ENOENT);
+		assert_int_equal(withdraw_id(fx, ALICE, 1), -ENOENT);
+		assert_int_equal(finish(f, hold, name), -ECANCELED);
+		assert_int_equal(withdraw_id(fx, ALICE, 1), -ENOENT);
+		assert_int_equal(entries(fx->inbox), 0);
+		assert_int_equal(entries(fx->spool), 0);
+	}
+	/* What is begun later under that id is another matter. */
+	assert_int_equal(deliver(fx, ALICE, 1, 0, "f", "x", name), 0);
+	assert_content(fx->inbox, "f", "x");
+}
+
+struct commit {
+	struct fixture *fx;
+	unsigned id;
+	bool hold;
+	_Atomic bool begins;
+	int result;
+};
+
+static void *commit(void *arg)
+{
+	struct commit *c = arg;
+	char name[WIRE_NAME_MAX + 1];
+	struct sink_file *f;
+
+	assert_int_equal(start(c->fx, ALICE, c->id, 0, "f.tmp", &f), 0);
+	c->begins = true;
+	c->result = finish(f, c->hold, name);
+	return NULL;
+}
+
+/* On another connection, while the COMMIT is under way on an old one. */
+static void withdrawal_races_with_the_commit(void **state)
+{
+	struct fixture *fx = *state;
+	unsigned before = 0;
+	pthread_t t;
+
+	for (unsigned i = 1; i <= 400; i++) {
+		struct commit c = { .fx = fx, .id = i, .hold = i & 1 };
+		int r;
+
+		assert_int_equal(thread_start(&t, "commit", commit, &c), 0);
+		while (!c.begins)
+			;
+		for (unsigned k = 0; i & 2 && k < i; k++)
+			sched_yield();
+		r = withdraw_id(fx, ALICE, i);
+		pthread_join(t, NULL);
+		assert_int_equal(r, c.result ? -ENOENT : 0);
+		before += c.result != 0;
+		assert_int_equal(entries(fx->inbox), 0);
+		assert_int_equal(entries(fx->spool), 0);
+	}
+	assert_true(before > 0);
+}
+
 struct writer {
 	struct fixture *fx;
 	_Atomic bool stop;
@@ -500,6 +568,8 @@ int main(void)
 		T(no_link_or_fifo_is_a_twin),
 		T(held_name_is_taken),
 		T(held_one_has_versions),
+		T(withdrawn_on_its_way_it_never_comes),
+		T(withdrawal_races_with_the_commit),
 		T(versions_race_with_their_user),
 	};
 

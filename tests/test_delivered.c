@@ -180,6 +180,58 @@ static void only_untouched_files_are_known(void **state)
 	assert_false(delivered_knows(d, &s));
 }
 
+static void of_the_sender_with_the_most_the_oldest_goes(void **state)
+{
+	struct delivered *d = *state;
+	struct delivered_file f = file_of(BOB, 1, "f"), busy[3];
+
+	assert_int_equal(add(d, f), 0);
+	for (unsigned i = 1; i <= 10; i++)
+		assert_int_equal(add(d, file_of(ALICE, i, "f")), 0);
+	assert_int_equal(known(d, BOB, 1), 1);
+	assert_int_equal(claimed(d, BOB, "f"), 1);
+	for (unsigned i = 1; i <= 10; i++)
+		assert_int_equal(known(d, ALICE, i), i <= 7 ? 0 : i);
+	/* Where all of those are busy, another one goes. */
+	for (unsigned i = 8; i <= 10; i++) {
+		make_id(i, f.id);
+		assert_int_equal(
+		    delivered_begin(d, ALICE, f.id, &busy[i - 8]), 0);
+	}
+	assert_int_equal(add(d, file_of(ALICE, 11, "f")), 0);
+	assert_int_equal(known(d, BOB, 1), 0);
+	for (unsigned i = 8; i <= 10; i++) {
+		assert_int_equal(known(d, ALICE, i), i);
+		delivered_end(d, &busy[i - 8], NULL);
+	}
+}
+
+/* Another sender's file that is just being shown is no twin of anything. */
+static void busy_files_are_known_wherever_they_are(void **state)
+{
+	struct delivered *d = *state;
+	struct delivered_file held = file_of(ALICE, 1, "f"), old, f;
+	struct stamp s = held.stamp;
+
+	held.held = true;
+	assert_int_equal(delivered_add(d, &held), 0);
+	s.ctime.sec = 5; /* shown, and its record not yet ended */
+	assert_true(delivered_knows(d, &s));
+	delivered_end(d, &held, NULL);
+	assert_false(delivered_knows(d, &s));
+
+	assert_int_equal(add(d, file_of(BOB, 2, "f")), 0);
+	f = file_of(BOB, 2, "f");
+	assert_int_equal(delivered_begin(d, f.sender, f.id, &old), 0);
+	s = f.stamp;
+	s.ctime.sec = 5;
+	f.stamp.ino = 77;
+	assert_int_equal(add(d, f), 0); /* the old one is forgotten, busy */
+	assert_true(delivered_knows(d, &s));
+	delivered_end(d, &old, NULL);
+	assert_false(delivered_knows(d, &s));
+}
+
 struct swap {
 	struct delivered *d;
 	unsigned id;
@@ -236,7 +288,9 @@ int main(void)
 		T(strings_come_back_as_they_were),
 		T(held_ones_are_never_forgotten_but_bounded),
 		T(same_id_again_hides_what_was_shown),
+		T(of_the_sender_with_the_most_the_oldest_goes),
 		T(only_untouched_files_are_known),
+		T(busy_files_are_known_wherever_they_are),
 		T(two_who_want_each_others_do_not_wait_for_ever),
 	};
 

@@ -213,9 +213,33 @@ static void names_are_made_safe(void **state)
 	assert_int_equal(strlen(out), 61);
 }
 
+static void numbered_names_are_whole(void **state)
+{
+	char wide[64], ret[64];
+
+	escape_numbered("laptop", 2, ret);
+	assert_string_equal(ret, "laptop (2)");
+	escape_numbered(ret, 17, ret);
+	assert_string_equal(ret, "laptop (2) (17)");
+	memset(wide, 'n', 63);
+	wide[63] = '\0';
+	escape_numbered(wide, 10, ret);
+	assert_int_equal(strlen(ret), 63);
+	assert_string_equal(ret + 58, " (10)");
+	/* 31 characters of two bytes: none is cut. */
+	for (unsigned i = 0; i < 31; i++)
+		memcpy(wide + 2 * i, "\xc3\xbc", 2);
+	wide[62] = '\0';
+	escape_numbered(wide, 2, ret);
+	assert_true(escape_is_utf8(ret, strlen(ret)));
+	assert_int_equal(strlen(ret), 62);
+	(void)state;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(numbered_names_are_whole),
 		cmocka_unit_test(utf8_is_recognised),
 		cmocka_unit_test(hostile_text_is_escaped),
 		cmocka_unit_test(text_is_cut_at_a_character),

@@ -146,7 +146,7 @@ static void what_cannot_be_renamed(void **state)
 	assert_int_equal(symlinkat("../away", b->top, "a"), 0);
 	assert_int_equal(move_dir(b, ALICE, 2, 0, "x"), -ESTALE);
 	assert_int_equal(move_dir(b, ALICE, 5, 2, "x"), -ESTALE);
-	assert_int_equal(withdraw_dir(b, ALICE, 2), -ESTALE);
+	assert_int_equal(withdraw_dir(b, ALICE, 4), -ESTALE);
 	assert_true(exists(b->outside, "away/b"));
 }
 
@@ -226,14 +226,14 @@ static void withdrawn_when_empty(void **state)
 	assert_int_equal(withdraw_dir(b, ALICE, 1), -ENOTEMPTY);
 	assert_int_equal(where(b, ALICE, 1, "a"), 0);
 	put_at(b->top, "a/b/theirs", "x");
-	assert_int_equal(withdraw_dir(b, ALICE, 2), -ENOTEMPTY);
+	assert_int_equal(withdraw_dir(b, ALICE, 3), -ENOTEMPTY);
 	assert_int_equal(unlinkat(b->top, "a/b/theirs", 0), 0);
 	assert_int_equal(withdraw_dir(b, BOB, 2), -ENOENT);
 	assert_int_equal(withdraw_dir(b, ALICE, 0), -ENOENT);
-	assert_int_equal(withdraw_dir(b, ALICE, 2), 0);
+	assert_int_equal(withdraw_dir(b, ALICE, 3), 0);
 	assert_int_equal(entries(b->top, "a"), 0);
-	assert_int_equal(withdraw_dir(b, ALICE, 2), -ENOENT);
-	assert_int_equal(where(b, ALICE, 3, ""), -ENOENT);
+	assert_int_equal(withdraw_dir(b, ALICE, 3), -ENOENT);
+	assert_int_equal(where(b, ALICE, 2, ""), -ENOENT);
 	/* A parent that its user emptied goes with what the table has below. */
 	assert_int_equal(make(b, ALICE, 4, 1, "c"), 0);
 	assert_int_equal(make(b, ALICE, 5, 4, "d"), 0);
@@ -280,6 +280,24 @@ static void sent_again_it_is_the_same(void **state)
 	assert_int_equal(entries(b->top, "."), 2);
 }
 
+static void what_is_used_again_is_not_withdrawn(void **state)
+{
+	struct box *b = *state;
+
+	assert_int_equal(make(b, ALICE, 1, 0, "a"), 0);
+	assert_int_equal(make(b, ALICE, 2, 0, "a"), 0);
+	assert_int_equal(make(b, ALICE, 3, 2, "below"), 0);
+	assert_int_equal(make(b, ALICE, 4, 0, "a"), 0);
+	assert_int_equal(withdraw_dir(b, ALICE, 3), 0);
+	/* Both were made again: what takes them back comes late. */
+	assert_int_equal(withdraw_dir(b, ALICE, 1), 0);
+	assert_int_equal(withdraw_dir(b, ALICE, 2), 0);
+	assert_int_equal(where(b, ALICE, 4, "a"), 0);
+	assert_int_equal(withdraw_dir(b, ALICE, 4), 0);
+	assert_int_equal(withdraw_dir(b, ALICE, 1), -ENOENT);
+	assert_int_equal(entries(b->top, "."), 0);
+}
+
 static void another_ones_is_not_the_same(void **state)
 {
 	struct box *b = *state;
@@ -309,7 +327,7 @@ static void the_oldest_leaf_is_forgotten(void **state)
 	struct box *b = *state;
 
 	close_box(b);
-	open_box(b, 4);
+	open_box(b, 4 * (FOLDERS_ID_BYTES + 8));
 	assert_int_equal(make(b, ALICE, 1, 0, "a"), 0);
 	assert_int_equal(make(b, ALICE, 2, 0, "a"), 0); /* an id of 1 */
 	assert_int_equal(make(b, ALICE, 3, 1, "b"), 0);
@@ -327,6 +345,38 @@ static void the_oldest_leaf_is_forgotten(void **state)
 	assert_int_equal(withdraw_dir(b, ALICE, 6), 0);
 	assert_int_equal(make(b, ALICE, 7, 5, "f"), 0);
 	assert_int_equal(where(b, ALICE, 7, "c/b/d/f"), 0);
+}
+
+/* Names are not free: neither as they are sent nor as they stand there. */
+static void long_names_push_more_out(void **state)
+{
+	enum { IDS = 30 };
+	struct box *b = *state;
+	unsigned known = 0;
+	char name[WIRE_NAME_MAX + 1];
+
+	close_box(b);
+	open_box(b, IDS * (FOLDERS_ID_BYTES + 8));
+	assert_int_equal(make(b, BOB, 1, 0, "bob"), 0);
+	for (unsigned i = 1; i < IDS; i++) {
+		snprintf(name, sizeof(name), "%u", i);
+		assert_int_equal(make(b, ALICE, i, 0, name), 0);
+	}
+	for (unsigned i = 1; i < IDS; i++) {
+		snprintf(name, sizeof(name), "%u", i);
+		assert_int_equal(where(b, ALICE, i, name), 0);
+	}
+	/* Nor are they when they come later. */
+	for (unsigned i = 1; i < IDS; i++) {
+		snprintf(name, sizeof(name), "%0*u", WIRE_NAME_MAX - 1, i);
+		move_dir(b, ALICE, i, 0, name);
+	}
+	for (unsigned i = 1; i < IDS; i++) {
+		snprintf(name, sizeof(name), "%0*u", WIRE_NAME_MAX - 1, i);
+		known += where(b, ALICE, i, name) == 0;
+	}
+	assert_in_range(known, IDS / 3, IDS * 3 / 5);
+	assert_int_equal(where(b, BOB, 1, "bob"), 0);
 }
 
 static void mode_times_and_attributes(void **state)
@@ -384,8 +434,10 @@ int main(void)
 		T(links_below_may_not_leave),
 		T(withdrawn_when_empty),
 		T(sent_again_it_is_the_same),
+		T(what_is_used_again_is_not_withdrawn),
 		T(another_ones_is_not_the_same),
 		T(the_oldest_leaf_is_forgotten),
+		T(long_names_push_more_out),
 		T(mode_times_and_attributes),
 	};
 

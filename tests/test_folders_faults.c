@@ -7,6 +7,9 @@
 
 #include <sys/syscall.h>
 
+#include "aside.h"
+#include "spool.h"
+
 static bool armed;
 static unsigned calls;      /* while armed */
 static unsigned fail_at;    /* this call fails; 0: none */
@@ -131,7 +134,7 @@ static void both_directories_are_durable(void **state)
 	assert_string_equal(history, "RDD");
 	arm(0);
 	assert_int_equal(links_withdraw(b->links, ALICE, s.id, true), 0);
-	assert_string_equal(history, "RUD");
+	assert_string_equal(history, "RRUUD"); /* with a note (fs/aside.h) */
 	armed = false;
 }
 
@@ -208,6 +211,14 @@ static void a_file_system_without_flags(void **state)
 	assert_int_equal(entries(b->top, "."), 2);
 }
 
+static void tidy_spool(struct box *b)
+{
+	struct spool sp = { .fd = open_dir(b->top, ".gtfs-spool") };
+
+	assert_int_equal(aside_rescue(&sp, b->top), 0);
+	close(sp.fd);
+}
+
 /* What fails when one link replaces another leaves nothing half done. */
 static void a_link_that_fails_to_replace(void **state)
 {
@@ -227,6 +238,10 @@ static void a_link_that_fails_to_replace(void **state)
 		r = links_rename(b->links, ALICE, &m, true);
 		armed = false;
 		fd = open_dir(b->top, dir);
+		/* But for a note whose removal failed: the next start does it.
+		 */
+		assert_in_range(entries(b->top, ".gtfs-spool"), 0, 1);
+		tidy_spool(b);
 		assert_int_equal(entries(b->top, ".gtfs-spool"), 0);
 		if (r) {
 			assert_int_equal(r, -EIO);
@@ -306,7 +321,7 @@ static void a_link_that_cannot_be_made_durable(void **state)
 	make_id(1, s.parent);
 	arm(2);
 	assert_int_equal(links_make(b->links, ALICE, &s, true), -EIO);
-	assert_string_equal(history, "LDRU");
+	assert_string_equal(history, "LDRRUU");
 	armed = false;
 	assert_int_equal(entries(b->top, "a"), 0);
 	assert_int_equal(links_find(b->links, ALICE, s.id), -ENOENT);

@@ -290,7 +290,8 @@ static void attacker_init(
 	noise_init(n, &config);
 }
 
-static void commit_to(const uint8_t nonce[32], uint8_t ret[32])
+static void commit_to(
+    const uint8_t nonce[32], const uint8_t key[32], uint8_t ret[32])
 {
 	static const char domain[] = "gtfs commitment v1";
 	crypto_generichash_state s;
@@ -299,6 +300,7 @@ static void commit_to(const uint8_t nonce[32], uint8_t ret[32])
 	crypto_generichash_update(
 	    &s, (const uint8_t *)domain, sizeof(domain) - 1);
 	crypto_generichash_update(&s, nonce, 32);
+	crypto_generichash_update(&s, key, 32);
 	crypto_generichash_final(&s, ret, 32);
 }
 
@@ -367,12 +369,12 @@ static void low_order_points_are_refused(void **state)
 	uint8_t point[32], commitment[32], payload[HEAD] = { 0 };
 	struct handshake *h;
 
-	commit_to(payload, commitment);
 	for (size_t i = 0; i < 2 * COUNT(low_order); i++) {
 		struct message m;
 		struct run r;
 
 		low_order_point(i, point);
+		commit_to(payload, point, commitment);
 		/* As e of message 1: shows at the first DH. */
 		run_init(&r);
 		write_message(&r, 0);
@@ -406,7 +408,7 @@ static void a_commitment_not_kept_is_refused(void **state)
 	uint8_t payload[HEAD] = { 0 }, commitment[32];
 
 	randombytes_buf(payload, 32);
-	commit_to(payload, commitment);
+	commit_to(payload, alice.public, commitment);
 	assert_int_equal(attack_responder(alice.public, commitment,
 			     sizeof(commitment), payload, HEAD),
 	    0);
@@ -426,7 +428,7 @@ static void authentic_payloads_of_wrong_length_are_refused(void **state)
 		HEAD + HANDSHAKE_APP_MAX + 1 };
 	struct handshake *h;
 
-	commit_to(payload, commitment);
+	commit_to(payload, alice.public, commitment);
 	commitment[32] = 0;
 	for (size_t i = 0; i < COUNT(refused); i++) {
 		assert_int_equal(attack_responder(alice.public, commitment, 32,

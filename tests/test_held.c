@@ -5,6 +5,9 @@
  */
 #include "inbox_fixture.h"
 
+#include <sys/xattr.h>
+#include <time.h>
+
 #include "delivered.h"
 #include "held.h"
 #include "held_watch.h"
@@ -242,7 +245,7 @@ static void next_start_shows_all(void **state)
 	assert_int_equal(withdraw_id(fx, ALICE, 1), -ESTALE);
 }
 
-static void directory_is_made_again_or_the_top_serves(void **state)
+static void directory_that_has_gone_is_not_made_again(void **state)
 {
 	struct fixture *fx = *state;
 
@@ -256,9 +259,166 @@ static void directory_is_made_again_or_the_top_serves(void **state)
 	assert_int_equal(rmdir(at(fx, "l")), 0);
 	assert_int_equal(symlink("..", at(fx, "l")), 0);
 	reopen(fx);
-	assert_content(at(fx, "d/e"), "a.tmp", "a");
+	assert_content(fx->inbox, "a.tmp", "a");
 	assert_content(fx->inbox, "b.tmp", "b");
+	assert_int_equal(entries(fx->inbox), 3);
 	assert_int_equal(entries(fx->home), 2);
+	assert_int_equal(entries(fx->spool), 0);
+}
+
+static void renamed_directory_is_found_at_the_next_start(void **state)
+{
+	struct fixture *fx = *state;
+
+	assert_int_equal(make_dir(fx, ALICE, 9, 0, "d"), 0);
+	assert_int_equal(make_dir(fx, ALICE, 8, 9, "e"), 0);
+	assert_int_equal(make_dir(fx, ALICE, 7, 0, "t"), 0);
+	assert_int_equal(make_dir(fx, BOB, 9, 0, "b"), 0);
+	assert_int_equal(hold(fx, ALICE, 1, 8, "a.tmp", "a"), 0);
+	assert_int_equal(hold(fx, ALICE, 2, 9, "b.tmp", "b"), 0);
+	assert_int_equal(hold(fx, ALICE, 3, 0, "c.tmp", "c"), 0);
+	assert_int_equal(hold(fx, BOB, 1, 9, "d.tmp", "d"), 0);
+	assert_int_equal(rename_id(fx, ALICE, 9, 7, "n", false), 0);
+	reopen(fx);
+	assert_content(at(fx, "t/n/e"), "a.tmp", "a");
+	assert_content(at(fx, "t/n"), "b.tmp", "b");
+	assert_content(fx->inbox, "c.tmp", "c");
+	assert_content(at(fx, "b"), "d.tmp", "d");
+	assert_int_equal(entries(fx->inbox), 3);
+	assert_int_equal(entries(fx->spool), 0);
+}
+
+static struct timespec mtime(struct fixture *fx, const char *name)
+{
+	struct stat st;
+
+	assert_int_equal(lstat(at(fx, name), &st), 0);
+	return st.st_mtim;
+}
+
+static void directory_keeps_the_times_that_it_was_given(void **state)
+{
+	struct wire_meta m = { .mask = WIRE_META_MTIME, .mtime = { 5, 6 } };
+	struct fixture *fx = *state;
+
+	for (unsigned i = 1; i <= 3; i++) {
+		char name[2] = { (char)('c' + i), '\0' };
+
+		assert_int_equal(make_dir(fx, ALICE, 10 + i, 0, name), 0);
+		assert_int_equal(hold(fx, ALICE, i, 10 + i, "a.tmp", "a"), 0);
+		assert_int_equal(hold(fx, ALICE, 3 + i, 10 + i, "b", "b"), 0);
+		assert_int_equal(patch_id(fx, ALICE, 10 + i, &m), 0);
+	}
+	if (getxattr(at(fx, "d"), "user.gtfs.id", NULL, 0) < 0)
+		skip();
+	assert_int_equal(show_id(fx, ALICE, 1), 0);
+	assert_content(at(fx, "d"), "a.tmp", "a");
+	assert_int_equal(mtime(fx, "d").tv_sec, 5);
+	assert_int_equal(mtime(fx, "d").tv_nsec, 6);
+	/* A rename is what its sender has asked for. */
+	assert_int_equal(rename_id(fx, ALICE, 4, 11, "c", false), 0);
+	assert_int_not_equal(mtime(fx, "d").tv_sec, 5);
+	/* As is what its user does. */
+	put_file(at(fx, "e"), "mine", "mine");
+	reopen(fx);
+	assert_content(at(fx, "e"), "a.tmp", "a");
+	assert_content(at(fx, "f"), "a.tmp", "a");
+	assert_content(at(fx, "f"), "b", "b");
+	assert_int_not_equal(mtime(fx, "e").tv_sec, 5);
+	assert_int_equal(mtime(fx, "f").tv_sec, 5);
+	assert_int_equal(mtime(fx, "f").tv_nsec, 6);
+}
+
+static void what_nobody_remembers_is_found_by_its_rename(void **state)
+{
+	struct fixture *fx = *state;
+
+	assert_int_equal(make_dir(fx, ALICE, 9, 0, "d"), 0);
+	if (getxattr(at(fx, "d"), "user.gtfs.id", NULL, 0) < 0)
+		skip();
+	assert_int_equal(hold(fx, ALICE, 1, 9, ".a.AbC120", "a"), 0);
+	assert_int_equal(hold(fx, ALICE, 2, 9, ".b.AbC120", "b"), 0);
+	assert_int_equal(hold(fx, ALICE, 3, 9, ".c.AbC120", "c"), 0);
+	assert_int_equal(hold(fx, ALICE, 4, 0, "e.tmp", "e"), 0);
+	assert_int_equal(rename_id(fx, ALICE, 4, 0, "e", false), 0);
+	reopen(fx);
+	reopen(fx);
+	/* Done in another life. */
+	assert_int_equal(rename_id(fx, ALICE, 4, 0, "e", false), 0);
+	assert_content(fx->inbox, "e", "e");
+	assert_int_equal(make_dir(fx, ALICE, 9, 0, "d"), 0);
+	assert_int_equal(rename_id(fx, BOB, 1, 0, "a", false), -ENOENT);
+	assert_int_equal(rename_id(fx, ALICE, 1, 0, "a", false), -ENOENT);
+	put_file(at(fx, "d"), "a", "mine");
+	assert_int_equal(rename_id(fx, ALICE, 1, 9, "a", false), 0);
+	assert_content(at(fx, "d"), "a", "mine");
+	assert_content(at(fx, "d"), "a (2)", "a");
+	assert_int_equal(rename_id(fx, ALICE, 1, 9, "a", false), 0);
+	reopen(fx);
+	assert_int_equal(make_dir(fx, ALICE, 9, 0, "d"), 0);
+	assert_int_equal(rename_id(fx, ALICE, 1, 9, "a", false), 0);
+	assert_int_equal(access(at(fx, "d/a (2)"), F_OK), 0);
+	/* Its user has renamed one, and written into the other. */
+	assert_int_equal(rename(at(fx, "d/.b.AbC120"), at(fx, "d/keep")), 0);
+	assert_int_equal(rename_id(fx, ALICE, 2, 9, "b", false), -ESTALE);
+	put_file(at(fx, "d"), ".c.AbC120", "mine");
+	assert_int_equal(utimensat(AT_FDCWD, at(fx, "d/.c.AbC120"),
+			     (struct timespec[]){ { .tv_nsec = UTIME_OMIT },
+				 { .tv_sec = time(NULL) + 1 } },
+			     0),
+	    0);
+	assert_int_equal(rename_id(fx, ALICE, 3, 9, "c", false), -ESTALE);
+	assert_content(at(fx, "d"), ".c.AbC120", "mine");
+	assert_int_equal(entries(at(fx, "d")), 4);
+}
+
+/* As chmod -R or a backup program of the user's does it. */
+static void change_the_spool(struct fixture *fx)
+{
+	char path[800], second[800];
+	const struct dirent *e;
+	DIR *d = opendir(fx->spool);
+
+	snprintf(second, sizeof(second), "%s/second", fx->home);
+	while ((e = readdir(d))) {
+		snprintf(path, sizeof(path), "%s/%s", fx->spool, e->d_name);
+		if (*e->d_name == '.')
+			continue;
+		assert_int_equal(chmod(path, 0640), 0);
+		assert_int_equal(link(path, second), 0);
+		assert_int_equal(unlink(second), 0);
+	}
+	closedir(d);
+}
+
+static void changes_of_the_spool_keep_nothing_from_view(void **state)
+{
+	struct wire_meta m = { .mask = WIRE_META_MTIME, .mtime = { 5, 6 } };
+	struct fixture *fx = *state;
+	char name[WIRE_NAME_MAX + 1];
+	struct sink_file *f;
+
+	for (unsigned i = 1; i <= 5; i++) {
+		snprintf(name, sizeof(name), "%u.tmp", i);
+		assert_int_equal(hold(fx, ALICE, i, 0, name, name), 0);
+	}
+	assert_int_equal(start_version(fx, ALICE, 6, 5, 0, "6.tmp", &f), 0);
+	change_the_spool(fx);
+	assert_int_equal(patch_id(fx, ALICE, 1, &m), 0);
+	assert_int_equal(show_id(fx, ALICE, 1), 0);
+	assert_int_equal(rename_id(fx, ALICE, 2, 0, "two", false), 0);
+	assert_int_equal(rename_id(fx, ALICE, 3, 0, "3.part", true), 0);
+	assert_int_equal(withdraw_id(fx, ALICE, 4), 0);
+	assert_int_equal(finish(f, false, name), 0);
+	assert_content(fx->inbox, "1.tmp", "1.tmp");
+	assert_content(fx->inbox, "two", "2.tmp");
+	assert_content(fx->inbox, "6.tmp", "5.tmp");
+	assert_int_equal(entries(fx->inbox), 3);
+	change_the_spool(fx);
+	/* What has a version is looked at in the same way. */
+	assert_int_equal(start_version(fx, ALICE, 7, 3, 0, "7", &f), 0);
+	assert_int_equal(finish(f, false, name), 0);
+	assert_content(fx->inbox, "7", "3.tmp");
 	assert_int_equal(entries(fx->spool), 0);
 }
 
@@ -386,7 +546,11 @@ int main(void)
 		T(no_record_names_what_is_not_below_the_inbox),
 		T(damaged_records_are_not_believed),
 		T(next_start_shows_all),
-		T(directory_is_made_again_or_the_top_serves),
+		T(directory_that_has_gone_is_not_made_again),
+		T(renamed_directory_is_found_at_the_next_start),
+		T(directory_keeps_the_times_that_it_was_given),
+		T(what_nobody_remembers_is_found_by_its_rename),
+		T(changes_of_the_spool_keep_nothing_from_view),
 		T(damaged_record_loses_no_file),
 		T(what_is_replaced_is_not_shown),
 		T(files_of_those_who_have_gone_are_shown),

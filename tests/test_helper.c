@@ -133,6 +133,28 @@ static void test_what_fails_is_over(void **state)
 	expect(f, IN_MOVED_TO, "z");
 }
 
+/* A directory that somebody has put a link in place of. */
+static void test_follows_no_link(void **state)
+{
+	struct fixture *f = *state;
+	char path[PATH_MAX], outside[PATH_MAX];
+
+	path_of(f, outside, "outside");
+	assert_int_equal(mkdir(outside, 0700), 0);
+	path_of(f, path, "inbox/link");
+	assert_int_equal(symlink(outside, path), 0);
+	expect(f, IN_CREATE, "link");
+	make_file(f, "new");
+	assert_true(
+	    helper_ask(&f->helper, HELPER_MKDIR, "none", "inbox/link", "d"));
+	assert_true(
+	    helper_ask(&f->helper, HELPER_RENAME, "new", "inbox/link", "x"));
+	assert_true(
+	    helper_ask(&f->helper, HELPER_MKDIR, "none", "inbox", "last"));
+	expect(f, IN_CREATE | IN_ISDIR, "last");
+	assert_int_equal(rmdir(outside), 0); /* it is empty */
+}
+
 static void test_long_paths_are_not_asked(void **state)
 {
 	struct fixture *f = *state;
@@ -177,7 +199,7 @@ static void test_holds_nothing(void **state)
 	/* Asked, and so it serves by now; the parent is closed at last. */
 	assert_true(helper_ask(&f->helper, HELPER_MKDIR, "none", "inbox", "d"));
 	expect(f, IN_CREATE | IN_ISDIR, "d");
-	for (int tries = 0; is_open(f, 4, to); tries++)
+	for (int tries = 0; is_open(f, 5, to); tries++)
 		assert_true(poll(NULL, 0, 1) == 0 && tries < DEADLINE_MS);
 	for (int fd = 0; fd < 64; fd++)
 		assert_int_equal(is_open(f, fd, to), fd <= 3);
@@ -202,6 +224,7 @@ int main(void)
 		T(test_renames),
 		T(test_makes_directories),
 		T(test_what_fails_is_over),
+		T(test_follows_no_link),
 		T(test_long_paths_are_not_asked),
 		T(test_never_waits),
 		T(test_holds_nothing),

@@ -2,7 +2,8 @@
  * A receiver that dies: fs/inbox.h opened again after a child was killed before
  * or after each of the system calls that change the disk. What was acknowledged
  * is there, whole; of what was not there is all or nothing; never a part, and
- * never the same file twice.
+ * never the same file twice. And what the user puts in the place of a file at
+ * the last moment is still in the inbox.
  */
 #include "inbox_fixture.h"
 
@@ -15,6 +16,9 @@
 static bool armed;
 static bool die_after; /* the call has been made, or not */
 static unsigned calls, die_at;
+/* Called once, before the first rename from or to "f", and not counted. */
+static void (*user)(void);
+static char user_file[300], f_path[350];
 
 /* Before a call; *ret_last: it is the last one. */
 static bool dies(bool after)
@@ -42,14 +46,28 @@ int fsync(int fd)
 	CALL(SYS_fsync, fd);
 }
 
+static void let_user(const char *old, const char *new)
+{
+	void (*act)(void) = user;
+
+	if (!armed || !act || (strcmp(old, "f") && strcmp(new, "f")))
+		return;
+	user = NULL;
+	armed = false;
+	act();
+	armed = true;
+}
+
 int renameat2(
     int from, const char *old, int to, const char *new, unsigned flags)
 {
+	let_user(old, new);
 	CALL(SYS_renameat2, from, old, to, new, flags);
 }
 
 int renameat(int from, const char *old, int to, const char *new)
 {
+	let_user(old, new);
 	CALL(SYS_renameat2, from, old, to, new, 0);
 }
 
@@ -73,6 +91,8 @@ struct scene {
 	 */
 	const char *allowed[4];
 	unsigned n_allowed;
+	/* And meanwhile; user_file is gone then. */
+	void (*user)(void);
 };
 
 static int hold(struct fixture *fx, unsigned id, unsigned base,
@@ -165,6 +185,28 @@ static int rename_over(struct fixture *fx)
 	return rename_id(fx, ALICE, 2, 0, "f", false);
 }
 
+static void two_held(struct fixture *fx)
+{
+	one_held(fx);
+	assert_int_equal(hold(fx, 2, 0, "g.tmp", "new", true), 0);
+}
+
+static void one_held_g_shown(struct fixture *fx)
+{
+	one_held(fx);
+	assert_int_equal(hold(fx, 2, 0, "g", "new", false), 0);
+}
+
+static int rename_over_held(struct fixture *fx)
+{
+	return rename_id(fx, ALICE, 2, 0, "f.tmp", true);
+}
+
+static int show_over_held(struct fixture *fx)
+{
+	return rename_id(fx, ALICE, 2, 0, "f.tmp", false);
+}
+
 static int rename_away(struct fixture *fx)
 {
 	return rename_id(fx, ALICE, 1, 0, "g", false);
@@ -178,6 +220,44 @@ static int take_back(struct fixture *fx)
 static int withdraw(struct fixture *fx)
 {
 	return withdraw_id(fx, ALICE, 1);
+}
+
+/* An error that says that the user was faster. */
+static int stale(int r)
+{
+	return r == -ESTALE ? 0 : r ? r : -EINVAL;
+}
+
+static int version_late(struct fixture *fx)
+{
+	return stale(version(fx));
+}
+
+static int take_back_late(struct fixture *fx)
+{
+	return stale(take_back(fx));
+}
+
+static int withdraw_late(struct fixture *fx)
+{
+	return stale(withdraw(fx));
+}
+
+static void user_replaces(void)
+{
+	assert_int_equal(rename(user_file, f_path), 0);
+}
+
+/* The very file that was delivered, with all that says where it is from. */
+static void user_writes(void)
+{
+	int fd = open(f_path, O_WRONLY | O_APPEND);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, 0), 0);
+	assert_int_equal(write(fd, "mine", 4), 4);
+	close(fd);
+	assert_int_equal(unlink(user_file), 0);
 }
 
 static const struct scene scenes[] = {
@@ -197,11 +277,37 @@ static const struct scene scenes[] = {
 	    { "new\nold\n", "new\n" }, 2 },
 	{ "rename shown over shown", two_shown, rename_over,
 	    { "new\nold\n", "new\n" }, 2 },
+	{ "rename held over held", two_held, rename_over_held,
+	    { "new\nold\n", "new\n" }, 2 },
+	{ "rename held over held, shown", two_held, show_over_held,
+	    { "new\nold\n", "new\n" }, 2 },
+	{ "take back over held", one_held_g_shown, rename_over_held,
+	    { "new\nold\n", "new\n" }, 2 },
 	{ "rename held", one_held, rename_away, { "old\n" }, 1 },
 	{ "rename shown", one_shown, rename_away, { "old\n" }, 1 },
 	{ "take back", one_shown, take_back, { "old\n" }, 1 },
 	{ "withdraw shown", one_shown, withdraw, { "old\n", "" }, 2 },
 	{ "withdraw held", one_held, withdraw, { "old\n", "" }, 2 },
+	{ "the same name, replaced", one_shown, same_name,
+	    { "old\n", "mine\n", "mine\nnew\n" }, 3, user_replaces },
+	{ "the same name, written to", one_shown, same_name,
+	    { "old\n", "mine\n", "mine\nnew\n" }, 3, user_writes },
+	{ "version, replaced", one_shown, version_late,
+	    { "old\n", "mine\nnew\n", "mine\n" }, 3, user_replaces },
+	{ "version, written to", one_shown, version_late,
+	    { "old\n", "mine\nnew\n", "mine\n" }, 3, user_writes },
+	{ "rename held over shown, replaced", one_held_one_shown, rename_over,
+	    { "new\nold\n", "mine\nnew\n" }, 2, user_replaces },
+	{ "rename held over shown, written to", one_held_one_shown, rename_over,
+	    { "new\nold\n", "mine\nnew\n" }, 2, user_writes },
+	{ "take back, replaced", one_shown, take_back_late,
+	    { "old\n", "mine\n" }, 2, user_replaces },
+	{ "take back, written to", one_shown, take_back_late,
+	    { "old\n", "mine\n" }, 2, user_writes },
+	{ "withdraw, replaced", one_shown, withdraw_late, { "old\n", "mine\n" },
+	    2, user_replaces },
+	{ "withdraw, written to", one_shown, withdraw_late,
+	    { "old\n", "mine\n" }, 2, user_writes },
 };
 
 /* --- and how -----------------------------------------------------------------
@@ -247,6 +353,7 @@ static void live_and_die(struct fixture *fx, const struct scene *s)
 	if (open_inbox(fx, true))
 		_exit(1);
 	s->before(fx);
+	user = s->user;
 	armed = true;
 	if (s->act(fx))
 		_exit(2);
@@ -261,6 +368,9 @@ static void check(struct fixture *fx, const struct scene *s, bool acknowledged)
 
 	assert_int_equal(open_inbox(fx, true), 0);
 	contents(fx, got);
+	if (s->user && access(user_file, F_OK) && !strstr(got, "mine\n"))
+		fail_msg("%s, %s call %u: the user's file is lost", s->title,
+		    die_after ? "after" : "before", die_at);
 	while (i < s->n_allowed && strcmp(got, s->allowed[i]))
 		i++;
 	if (i == s->n_allowed)
@@ -280,6 +390,7 @@ static unsigned play(struct fixture *fx, const struct scene *s)
 
 	for (die_at = 1;; die_at++) {
 		remove_tree(fx->inbox);
+		put_file(fx->home, "user", "mine");
 		fflush(NULL);
 		pid = fork();
 		assert_true(pid >= 0);
@@ -302,6 +413,8 @@ static void no_death_loses_or_doubles_a_file(void **state)
 
 	inbox_close(fx->in);
 	fx->in = NULL;
+	snprintf(user_file, sizeof(user_file), "%s/user", fx->home);
+	snprintf(f_path, sizeof(f_path), "%s/f", fx->inbox);
 	for (unsigned i = 0; i < 2 * sizeof(scenes) / sizeof(*scenes); i++) {
 		die_after = i & 1;
 		n = play(fx, &scenes[i / 2]);

@@ -196,7 +196,7 @@ static void name_is_taken_back_where_it_is_not_durable(void **state)
 	fail_kind_at = 2;
 	assert_int_equal(f->ops->commit(f, false, name), -EIO);
 	armed = false;
-	assert_string_equal(history, "FRDR");
+	assert_string_equal(history, "FRD");
 	assert_int_equal(entries(fx->inbox), 0);
 	assert_int_equal(entries(fx->spool), 1);
 	f->ops->abort(f);

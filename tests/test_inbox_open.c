@@ -182,8 +182,12 @@ static void orphans_are_removed_and_nothing_else(void **state)
 
 	inbox_close(fx->in);
 	fx->in = NULL;
-	put_file(fx->spool, "orphan", "half");
-	put_file(fx->spool, ".hidden", "half");
+	put_file(fx->spool,
+	    "a100000000000000-01000000000000000000000000000000-"
+	    "0123456789abcdef",
+	    "half");
+	put_file(fx->spool, "moved there", "mine");
+	put_file(fx->spool, ".hidden", "somebody's");
 	snprintf(path, sizeof(path), "%s/dir", fx->spool);
 	assert_int_equal(mkdir(path, 0700), 0);
 	snprintf(path, sizeof(path), "%s/link", fx->spool);
@@ -192,8 +196,10 @@ static void orphans_are_removed_and_nothing_else(void **state)
 	put_file(fx->inbox, "visible", "stays");
 	assert_int_equal(chmod(fx->spool, 0777), 0);
 	assert_int_equal(open_inbox(fx, true), 0);
-	assert_int_equal(entries(fx->spool), 2);
+	assert_int_equal(entries(fx->spool), 3);
 	assert_content(fx->inbox, "visible", "stays");
+	assert_content(fx->inbox, "moved there", "mine");
+	assert_int_equal(entries(fx->inbox), 2);
 	assert_content(fx->home, "canary", "sings");
 	assert_int_equal(stat(fx->spool, &st), 0);
 	assert_int_equal(st.st_mode, S_IFDIR | 0700);
@@ -338,6 +344,7 @@ static int child_with_little_room(struct fixture *fx)
 	}
 	if (open_inbox(fx, true))
 		return 10;
+	fx->quota_bytes = UINT64_MAX;
 	return fill_up(fx, own ? -ENOSPC : -EFBIG);
 }
 
@@ -369,7 +376,9 @@ static void tables_are_bounded(void **state)
 	uint8_t id[WIRE_ID_BYTES];
 	int fd;
 
-	assert_int_equal(folders_new(inbox_dirfd(fx->in), 8, &fo), 0);
+	assert_int_equal(
+	    folders_new(inbox_dirfd(fx->in), 8 * (FOLDERS_ID_BYTES + 16), &fo),
+	    0);
 	/* Bob's one, Alice's parent, and a hundred below it. */
 	strcpy(m.name, "d");
 	make_id(1, m.id);
@@ -395,7 +404,9 @@ static void tables_are_bounded(void **state)
 	folders_free(fo);
 
 	/* A nest deeper than any path: every one is in use by the next. */
-	assert_int_equal(folders_new(inbox_dirfd(fx->in), 4, &fo), 0);
+	assert_int_equal(
+	    folders_new(inbox_dirfd(fx->in), 4 * (FOLDERS_ID_BYTES + 16), &fo),
+	    0);
 	memset(m.parent, 0, sizeof(m.parent));
 	for (unsigned i = 1; i <= 5; i++) {
 		make_id(i, m.id);

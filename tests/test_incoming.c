@@ -395,6 +395,49 @@ static void who_watches_sees_a_slow_disk(void **state)
 	assert_int_equal(server_end(s), CONN_EOF);
 }
 
+static void an_offer_has_the_quota_of_its_pin(void **state)
+{
+	struct server *s = *state;
+	struct sending t;
+
+	begin(&t, s->pair.a, 1);
+	expect(s->pair.a, WIRE_ACCEPT);
+	assert_int_equal(s->sink.quota_bytes, 0);
+	assert_int_equal(s->sink.quota_files, 0);
+	send_msg(
+	    s->pair.a, &(struct wire_msg){ .type = WIRE_ABORT,
+			   .abort = { .tag = 1, .code = WIRE_ECANCELED } });
+	end(&t);
+	assert_int_equal(
+	    trust_set_quota(s->w.trust, conn_remote_key(s->pair.b), 1000, 7),
+	    0);
+	begin(&t, s->pair.a, 2);
+	expect(s->pair.a, WIRE_ACCEPT);
+	assert_int_equal(s->sink.quota_bytes, 1000);
+	assert_int_equal(s->sink.quota_files, 7);
+	end(&t);
+	assert_int_equal(server_end(s), CONN_EOF);
+}
+
+/* What takes long at its beginning ends when nobody waits for it. */
+static void an_offer_is_over_with_its_connection(void **state)
+{
+	struct server *s = *state;
+	struct sending t;
+
+	memory_sink_block(&s->sink, MEMORY_OPEN);
+	begin(&t, s->pair.a, 1);
+	EVENTUALLY(memory_sink_read(&s->sink, &s->sink.waiting));
+	atomic_store(&s->watch.turned_away, true);
+	assert_int_equal(expect(s->pair.a, WIRE_REFUSE).refuse.tag, 1);
+	end(&t);
+	begin(&t, s->pair.a, 2);
+	EVENTUALLY(memory_sink_read(&s->sink, &s->sink.waiting));
+	end(&t);
+	assert_int_not_equal(server_end(s), 0);
+	assert_null(s->sink.published);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -411,6 +454,8 @@ int main(void)
 		TEST(what_is_applied_is_acknowledged),
 		cmocka_unit_test(without_a_commit_nothing_appears),
 		TEST(who_watches_sees_a_slow_disk),
+		TEST(an_offer_has_the_quota_of_its_pin),
+		TEST(an_offer_is_over_with_its_connection),
 	};
 
 	/* A COMMIT that does not match is said; here it is expected. */

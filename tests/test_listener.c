@@ -1,145 +1,7 @@
 /*
- * Tests net/listener.h: what strangers can cost, and who gets in all the same.
- * Floods come from several addresses of 127.0.0.0/8.
+ * Tests net/listener.h: who calls is served, and hears what changes.
  */
-#include "memory_sink.h"
-#include "net_fixture.h"
-
-#include "listener.h"
-
-struct place {
-	struct world w;
-	struct memory_sink sink;
-	struct space *space;
-	struct listener *l;
-	struct listener_config config;
-	struct sockaddr_storage where;
-	struct machine caller;
-	struct mutex lock;
-	unsigned heard GUARDED_BY(lock); /* calls of config.caller */
-	uint16_t heard_port GUARDED_BY(lock);
-};
-
-static void heard(void *ctx, const struct sockaddr *from, uint16_t port)
-{
-	struct place *p = ctx;
-
-	mutex_lock(&p->lock);
-	p->heard++;
-	p->heard_port = port;
-	mutex_unlock(&p->lock);
-}
-
-static void place_open(struct place *p, enum trust_default strangers)
-{
-	memset(p, 0, sizeof(*p));
-	mutex_init(&p->lock);
-	world_open(&p->w, "here", strangers, 1000);
-	memory_sink_init(&p->sink);
-	machine_init(&p->caller, "caller", 4242);
-	assert_int_equal(
-	    address_parse("127.0.0.1:1", 0, &p->config.address), 0);
-	address_set_port((struct sockaddr *)&p->config.address, 0);
-	p->config.self = &p->w.me.self;
-	p->config.caller = heard;
-	p->config.ctx = p;
-	p->space = space_new(&p->sink.base);
-	assert_non_null(p->space);
-	p->config.incoming = (struct incoming_config){ .sink = &p->sink.base,
-		.space = p->space,
-		.trust = p->w.trust,
-		.ledger = p->w.ledger,
-		.peers = p->w.peers,
-		.patience_ms = 1000 };
-	assert_int_equal(listener_new(&p->config, &p->l), 0);
-	p->where = p->config.address;
-	address_set_port((struct sockaddr *)&p->where, listener_port(p->l));
-	assert_int_equal(listener_start(p->l), 0);
-}
-
-static void place_close(struct place *p)
-{
-	listener_free(p->l);
-	assert_true(memory_sink_rests(&p->sink));
-	space_free(p->space);
-	memory_sink_fini(&p->sink);
-	world_close(&p->w);
-	mutex_fini(&p->lock);
-}
-
-static int setup(void **state)
-{
-	struct place *p = malloc(sizeof(*p));
-
-	assert_non_null(p);
-	place_open(p, TRUST_LAN);
-	*state = p;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	place_close(*state);
-	free(*state);
-	return 0;
-}
-
-/* A caller that says nothing, from 127.0.0.host. */
-static int silent(struct place *p, unsigned host)
-{
-	struct sockaddr_storage from;
-	char text[32];
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_true(fd >= 0);
-	snprintf(text, sizeof(text), "127.0.0.%u:1", host);
-	assert_int_equal(address_parse(text, 0, &from), 0);
-	address_set_port((struct sockaddr *)&from, 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&from,
-			     address_len((struct sockaddr *)&from)),
-	    0);
-	assert_int_equal(connect(fd, (struct sockaddr *)&p->where,
-			     address_len((struct sockaddr *)&p->where)),
-	    0);
-	return fd;
-}
-
-/* Is this socket still served? */
-static bool alive(int fd)
-{
-	char c;
-	ssize_t n = recv(fd, &c, 1, MSG_DONTWAIT | MSG_PEEK);
-
-	return n < 0 && errno == EAGAIN;
-}
-
-static unsigned count_alive(const int *fds, unsigned n)
-{
-	unsigned living = 0;
-
-	for (unsigned i = 0; i < n; i++)
-		living += alive(fds[i]);
-	return living;
-}
-
-static struct conn *call(struct place *p, const struct machine *m)
-{
-	struct conn *c;
-
-	assert_int_equal(conn_dial(&m->self, (struct sockaddr *)&p->where,
-			     CONN_HANDSHAKE_MS, -1, &c, NULL),
-	    0);
-	return c;
-}
-
-/* One that is served says so at once. */
-static struct conn *served(struct place *p, const struct machine *m)
-{
-	struct conn *c = call(p, m);
-
-	expect(c, WIRE_PONG);
-	return c;
-}
+#include "listener_fixture.h"
 
 static void a_caller_is_served_and_heard_of(void **state)
 {
@@ -158,128 +20,38 @@ static void a_caller_is_served_and_heard_of(void **state)
 	conn_free(b);
 }
 
-static void one_address_has_four_handshakes(void **state)
+/* Nobody can dial it back: its pin is listed all the same, and means it. */
+static void who_is_pinned_is_listed(void **state)
 {
-	enum { MANY = 24 };
+	uint8_t key[IDENTITY_KEY_BYTES];
 	struct place *p = *state;
-	int fd[MANY];
+	struct peer_info info;
+	struct machine quiet;
 	struct conn *c;
+	struct peer *peer;
 
-	for (unsigned i = 0; i < MANY; i++)
-		fd[i] = silent(p, 1);
-	EVENTUALLY(count_alive(fd, MANY) == LISTENER_PER_ADDRESS_MAX);
-	/* From that very address, through the flood. */
-	c = served(p, &p->caller);
-	EVENTUALLY(count_alive(fd, MANY) == LISTENER_PER_ADDRESS_MAX - 1);
+	machine_init(&quiet, "behind a firewall", 0);
+	c = served(p, &quiet);
+	assert_null(peers_find_key(p->w.peers, quiet.id.public));
+	offer(c, 1);
+	expect(c, WIRE_ACCEPT);
+	assert_string_equal(p->sink.peer, "behind a firewall");
+	peer = peers_find_key(p->w.peers, quiet.id.public);
+	assert_non_null(peer);
+	peer_info(peer, &info);
+	peer_put(peer);
+	assert_string_equal(info.name, "behind a firewall");
+	assert_int_equal(info.state, PEER_OFFLINE);
+	assert_true(info.pinned);
+	assert_int_equal(p->w.changes[PEER_APPEARED], 1);
+	peers_tick(p->w.peers);
+	assert_int_equal(
+	    peers_set_policy(p->w.peers, info.name, TRUST_REFUSE, key), 0);
+	assert_memory_equal(key, quiet.id.public, sizeof(key));
+	assert_int_equal(trust_incoming(p->w.trust, key), WIRE_POLICY_REFUSE);
+	assert_int_equal(peers_forget(p->w.peers, info.name, key), 0);
+	assert_null(peers_find_key(p->w.peers, quiet.id.public));
 	conn_free(c);
-	for (unsigned i = 0; i < MANY; i++)
-		close(fd[i]);
-}
-
-static void all_addresses_have_sixteen(void **state)
-{
-	enum { HOSTS = 12, EACH = 4, MANY = HOSTS * EACH };
-	struct place *p = *state;
-	struct conn *c[8];
-	int fd[MANY];
-
-	for (unsigned i = 0; i < MANY; i++)
-		fd[i] = silent(p, 2 + i % HOSTS);
-	EVENTUALLY(count_alive(fd, MANY) == LISTENER_HANDSHAKES_MAX);
-	for (unsigned i = 0; i < N_OF(c); i++)
-		c[i] = served(p, &p->caller);
-	/* Who has proven a key takes no place of theirs. */
-	assert_true(count_alive(fd, MANY) >= LISTENER_HANDSHAKES_MAX - N_OF(c));
-	for (unsigned i = 0; i < N_OF(c); i++)
-		conn_free(c[i]);
-	for (unsigned i = 0; i < MANY; i++)
-		close(fd[i]);
-}
-
-static void a_slow_handshake_ends(void **state)
-{
-	struct place *p = *state;
-	uint8_t preamble[WIRE_PREAMBLE_BYTES];
-	int mute = silent(p, 1), slow = silent(p, 2);
-	int64_t began = now_ms();
-	unsigned sent = 0;
-
-	wire_preamble_encode(preamble);
-	/* A byte now and then does not keep it. */
-	while (alive(mute) || alive(slow)) {
-		if (now_ms() - began > sent * 500 && sent < sizeof(preamble))
-			send(slow, &preamble[sent++], 1, MSG_NOSIGNAL);
-		assert_true(now_ms() - began < DEADLINE_MS);
-		poll(NULL, 0, 20);
-	}
-	assert_in_range(now_ms() - began, CONN_HANDSHAKE_MS - 500,
-	    CONN_HANDSHAKE_MS + 5000);
-	close(mute);
-	close(slow);
-}
-
-static void one_key_has_its_share(void **state)
-{
-	struct place *p = *state;
-	struct conn *c[LISTENER_PER_KEY_MAX], *more;
-	struct machine other;
-
-	machine_init(&other, "other", 0);
-	for (unsigned i = 0; i < N_OF(c); i++)
-		c[i] = served(p, &p->caller);
-	more = call(p, &p->caller);
-	expect_end(more);
-	conn_free(more);
-	conn_free(served(p, &other));
-	/* A place that becomes free is one. */
-	conn_shutdown(c[0]);
-	for (;;) {
-		struct wire_msg m;
-		int r;
-
-		more = call(p, &p->caller);
-		do
-			r = conn_receive(more, DEADLINE_MS, -1, &m);
-		while (r == CONN_DRAINED);
-		conn_free(more);
-		if (r == 0)
-			break;
-	}
-	for (unsigned i = 0; i < N_OF(c); i++)
-		conn_free(c[i]);
-}
-
-/* A flood of keys that nobody has pinned: any one of them goes. */
-static void strangers_leave_room_for_others(void **state)
-{
-	enum { MAX = LISTENER_STRANGERS_MAX };
-	struct conn *c[MAX], *more, *friend;
-	struct machine stranger;
-	struct place *p = *state;
-	unsigned ended = 0;
-
-	assert_int_equal(trust_pin(p->w.trust, p->caller.id.public, "friend",
-			     TRUST_ACCEPT, NULL),
-	    0);
-	friend = served(p, &p->caller);
-	for (unsigned i = 0; i < MAX; i++) {
-		machine_init(&stranger, "stranger", 0);
-		c[i] = served(p, &stranger);
-	}
-	/* A friend takes no place of theirs. */
-	conn_free(served(p, &p->caller));
-	for (unsigned i = 0; i < MAX; i++)
-		assert_true(alive(conn_fd(c[i])));
-	machine_init(&stranger, "one more", 0);
-	more = served(p, &stranger);
-	for (unsigned i = 0; i < MAX; i++)
-		ended += !alive(conn_fd(c[i]));
-	assert_int_equal(ended, 1);
-	expect_quiet(friend);
-	for (unsigned i = 0; i < MAX; i++)
-		conn_free(c[i]);
-	conn_free(more);
-	conn_free(friend);
 }
 
 static void a_change_of_policy_is_told(void **state)
@@ -294,29 +66,86 @@ static void a_change_of_policy_is_told(void **state)
 	assert_int_equal(
 	    trust_pin(p->w.trust, p->caller.id.public, "x", TRUST_REFUSE, NULL),
 	    0);
-	listener_policy_changed(p->l, p->caller.id.public);
+	listener_policy_changed(p->l, p->caller.id.public, true);
 	assert_int_equal(expect(c, WIRE_PONG).pong.policy, WIRE_POLICY_REFUSE);
 	expect_quiet(unconcerned);
 	conn_free(c);
 	conn_free(unconcerned);
 }
 
-/* A transfer whose first write waits in the disk. */
-static void write_into_a_hung_disk(struct place *p, struct conn *c)
+static void write_one(struct conn *c, uint64_t seq)
 {
-	struct wire_msg m = { .type = WIRE_OFFER };
+	struct wire_msg m = { .type = WIRE_WRITE };
 
-	memory_sink_block(&p->sink, MEMORY_WRITE);
-	m.offer.id[0] = 1;
-	strcpy(m.offer.name, "x");
-	send_msg(c, &m);
-	expect(c, WIRE_ACCEPT);
-	memset(&m, 0, sizeof(m));
-	m.type = WIRE_WRITE;
-	m.write.seq = 1;
+	m.write.seq = seq;
 	m.write.bytes = (const uint8_t *)"x";
 	m.write.len = 1;
 	send_msg(c, &m);
+}
+
+static void expect_turned_away(struct conn *c, uint32_t tag)
+{
+	struct wire_msg m = expect(c, WIRE_ABORT);
+
+	assert_int_equal(m.abort.tag, tag);
+	assert_int_equal(m.abort.code, WIRE_EACCES);
+}
+
+/* Whatever comes next of its transfers ends them, and leaves nothing. */
+static void who_is_refused_is_cut_off(void **state)
+{
+	struct wire_msg ping = { .type = WIRE_PING, .ping.cookie = 7 };
+	struct place *p = *state;
+	struct conn *writer = served(p, &p->caller);
+	struct conn *idle = served(p, &p->caller);
+	struct machine other;
+	struct conn *unconcerned;
+
+	machine_init(&other, "other", 0);
+	unconcerned = served(p, &other);
+	offer(writer, 1);
+	offer(idle, 2);
+	offer(unconcerned, 3);
+	expect(writer, WIRE_ACCEPT);
+	expect(idle, WIRE_ACCEPT);
+	expect(unconcerned, WIRE_ACCEPT);
+	write_one(writer, 1);
+	expect(writer, WIRE_ACK);
+	/* Forgotten, so let in again under lan; but not what was under way. */
+	assert_int_equal(trust_forget(p->w.trust, p->caller.id.public), 0);
+	listener_policy_changed(p->l, p->caller.id.public, true);
+	write_one(writer, 2);
+	expect_turned_away(writer, 1);
+	write_one(writer, 3); /* dropped */
+	offer(writer, 4);
+	expect(writer, WIRE_ACCEPT);
+	write_one(writer, 1);
+	expect(writer, WIRE_ACK);
+	send_msg(idle, &ping);
+	expect_turned_away(idle, 2);
+	assert_int_equal(p->sink.aborted, 2);
+	assert_int_equal(
+	    trust_pin(p->w.trust, p->caller.id.public, "x", TRUST_REFUSE, NULL),
+	    0);
+	listener_policy_changed(p->l, p->caller.id.public, true);
+	write_one(writer, 2);
+	expect_turned_away(writer, 4);
+	offer(writer, 5);
+	assert_int_equal(expect(writer, WIRE_REFUSE).refuse.code, WIRE_EACCES);
+	write_one(unconcerned, 1);
+	expect(unconcerned, WIRE_ACK);
+	conn_free(writer);
+	conn_free(idle);
+	conn_free(unconcerned);
+}
+
+/* A transfer whose first write waits in the disk. */
+static void write_into_a_hung_disk(struct place *p, struct conn *c)
+{
+	memory_sink_block(&p->sink, MEMORY_WRITE);
+	offer(c, 0);
+	expect(c, WIRE_ACCEPT);
+	write_one(c, 1);
 	EVENTUALLY(memory_sink_read(&p->sink, &p->sink.waiting));
 }
 
@@ -365,7 +194,7 @@ static void a_disk_that_says_nothing_is_no_death(void **state)
 	EVENTUALLY(memory_sink_read(&p->sink, &p->sink.waiting) == 2);
 	assert_int_equal(hear_of_the_keeper(p, writer).pong.free_bytes, 11);
 	assert_int_equal(hear_of_the_keeper(p, idle).pong.total_files, 44);
-	listener_policy_changed(p->l, p->caller.id.public);
+	listener_policy_changed(p->l, p->caller.id.public, false);
 	expect(idle, WIRE_PONG);
 	memory_sink_block(&p->sink, 0);
 	expect(writer, WIRE_ACK);
@@ -380,19 +209,14 @@ static void a_disk_that_says_nothing_is_no_death(void **state)
 /* Whatever it waits for, until it has ended. */
 static void a_transfer_under_way_is_busy(void **state)
 {
-	struct wire_msg m = { .type = WIRE_OFFER };
+	struct wire_msg m = { .type = WIRE_ABORT };
 	struct place *p = *state;
 	struct conn *c = served(p, &p->caller);
 
 	assert_int_equal(listener_busy(p->l), 0);
-	m.offer.tag = 1;
-	m.offer.id[0] = 1;
-	strcpy(m.offer.name, "x");
-	send_msg(c, &m);
+	offer(c, 1);
 	expect(c, WIRE_ACCEPT);
 	assert_int_equal(listener_busy(p->l), 1);
-	memset(&m, 0, sizeof(m));
-	m.type = WIRE_ABORT;
 	m.abort.tag = 1;
 	m.abort.code = WIRE_ECANCELED;
 	send_msg(c, &m);
@@ -465,12 +289,9 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	static const struct CMUnitTest tests[] = {
 		TEST(a_caller_is_served_and_heard_of),
-		TEST(one_address_has_four_handshakes),
-		TEST(all_addresses_have_sixteen),
-		TEST(a_slow_handshake_ends),
-		TEST(one_key_has_its_share),
-		TEST(strangers_leave_room_for_others),
+		TEST(who_is_pinned_is_listed),
 		TEST(a_change_of_policy_is_told),
+		TEST(who_is_refused_is_cut_off),
 		TEST(a_slow_disk_is_no_death),
 		TEST(a_disk_that_says_nothing_is_no_death),
 		TEST(a_transfer_under_way_is_busy),

@@ -1,11 +1,14 @@
 /*
  * Tests net/network.h: the clocks that it moves, which must not wait for each
- * other. What it puts together has tests of its own.
+ * other, and what our owner decides. What it puts together has tests of its
+ * own.
  */
 #include "memory_sink.h"
 #include "net_fixture.h"
 
 #include "network.h"
+
+enum { ASK_MS = 2500 };
 
 /* A whole machine, whom the test calls. */
 struct place {
@@ -14,7 +17,17 @@ struct place {
 	struct memory_sink sink;
 	struct network *n;
 	struct sockaddr_storage where;
+	_Atomic unsigned asked[CONSENT_WITHDRAWN + 1];
 };
+
+static void on_asked(void *ctx, enum consent_change change,
+    const struct consent_question *question)
+{
+	struct place *p = ctx;
+
+	(void)question;
+	p->asked[change]++;
+}
 
 /* A folder of its own, which policies are set by. */
 static void pin(int state_fd, const struct machine *m)
@@ -28,11 +41,11 @@ static void pin(int state_fd, const struct machine *m)
 	trust_close(t);
 }
 
-static int setup(void **state)
+static int setup_with(void **state, enum trust_default strangers)
 {
 	struct place *p = calloc(1, sizeof(*p));
 	struct network_config config = {
-		.name = "here", .accept = TRUST_LAN, .patience_ms = 1000
+		.name = "here", .accept = strangers, .patience_ms = 1000
 	};
 
 	assert_non_null(p);
@@ -45,16 +58,29 @@ static int setup(void **state)
 	address_set_port((struct sockaddr *)&config.listen, 0);
 	config.identity = &p->me.id;
 	config.sink = &p->sink.base;
+	config.asked = on_asked;
+	config.ask_timeout_ms = ASK_MS;
+	config.ctx = p;
 	config.state_fd = open(p->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(config.state_fd >= 0);
 	pin(config.state_fd, &p->caller);
-	assert_int_equal(network_new(&config, &p->n), 0);
+	assert_int_equal(network_new(&config, &p->n, NULL), 0);
 	close(config.state_fd);
 	assert_int_equal(network_start(p->n), 0);
 	p->where = config.listen;
 	address_set_port((struct sockaddr *)&p->where, network_port(p->n));
 	*state = p;
 	return 0;
+}
+
+static int setup(void **state)
+{
+	return setup_with(state, TRUST_LAN);
+}
+
+static int setup_asking(void **state)
+{
+	return setup_with(state, TRUST_ASKED);
 }
 
 static int teardown(void **state)
@@ -170,13 +196,174 @@ static void a_hung_inbox_delays_no_goodbye(void **state)
 	conn_free(c);
 }
 
+/* --- what our owner decides -------------------------------------------------
+ */
+
+/* A stranger whose question is open, under this name. */
+static struct conn *ask_as(struct place *p, struct machine *m, const char *name)
+{
+	struct wire_msg ask = { .type = WIRE_ASK };
+	struct consent_question q;
+	struct conn *c;
+
+	assert_int_equal(conn_dial(&m->self, (struct sockaddr *)&p->where,
+			     CONN_HANDSHAKE_MS, -1, &c, NULL),
+	    0);
+	assert_int_equal(expect(c, WIRE_PONG).pong.policy, WIRE_POLICY_ASK);
+	strcpy(ask.ask.name, "f");
+	send_msg(c, &ask);
+	EVENTUALLY(consent_find(network_consent(p->n), name, &q) == 0);
+	return c;
+}
+
+static struct conn *ask(struct place *p, struct machine *m, const char *name)
+{
+	machine_init(m, name, 0);
+	return ask_as(p, m, name);
+}
+
+static void yes_is_a_pin_with_words(void **state)
+{
+	struct place *p = *state;
+	struct peer_info info;
+	struct machine m;
+	struct conn *c = ask(p, &m, "stranger");
+	struct peer *peer;
+
+	assert_int_equal(network_set_verified(p->n, "stranger"), -ENOENT);
+	assert_int_equal(network_set_quota(p->n, "stranger", 1, 1), -ENOENT);
+	assert_int_equal(network_decide(p->n, "stranger", true), 0);
+	assert_int_equal(expect(c, WIRE_ANSWER).answer.code, WIRE_OK);
+	assert_int_equal(p->asked[CONSENT_ACCEPTED], 1);
+	peer = peers_find_name(network_peers(p->n), "stranger");
+	assert_non_null(peer);
+	peer_info(peer, &info);
+	assert_true(info.pinned && info.has_words && !info.verified);
+	assert_int_equal(info.pin_policy, TRUST_ACCEPT);
+	assert_memory_equal(info.words, conn_words(c), sizeof(info.words));
+	assert_int_equal(network_set_verified(p->n, "stranger"), 0);
+	assert_int_equal(network_set_quota(p->n, "stranger", 1000, 5), 0);
+	peer_info(peer, &info);
+	assert_true(info.verified);
+	peer_put(peer);
+	/* The one that was pinned by hand has none. */
+	assert_int_equal(network_set_verified(p->n, "caller"), -ENODATA);
+	/* Again, and with no question: as any peer. */
+	assert_int_equal(network_decide(p->n, "stranger", true), 0);
+	assert_int_equal(network_decide(p->n, "nobody", true), -ENOENT);
+	conn_free(c);
+}
+
+static void no_pins_nothing(void **state)
+{
+	struct place *p = *state;
+	struct wire_msg ping = { .type = WIRE_PING, .ping.cookie = 7 };
+	struct machine m;
+	struct conn *c = ask(p, &m, "stranger");
+
+	assert_int_equal(network_decide(p->n, "stranger", false), 0);
+	assert_int_equal(expect(c, WIRE_ANSWER).answer.code, WIRE_EACCES);
+	assert_int_equal(p->asked[CONSENT_DECLINED], 1);
+	send_msg(c, &ping);
+	assert_int_equal(expect(c, WIRE_PONG).pong.policy, WIRE_POLICY_REFUSE);
+	assert_null(peers_find_name(network_peers(p->n), "stranger"));
+	assert_int_equal(network_decide(p->n, "stranger", false), -ENOENT);
+	/* A peer that is listed is refused for good. */
+	assert_int_equal(network_decide(p->n, "caller", false), 0);
+	conn_free(c);
+}
+
+static void nobody_answers(void **state)
+{
+	struct place *p = *state;
+	struct machine m;
+	struct conn *c = ask(p, &m, "stranger");
+
+	assert_int_equal(expect(c, WIRE_ANSWER).answer.code, WIRE_EACCES);
+	assert_int_equal(p->asked[CONSENT_EXPIRED], 1);
+	assert_int_equal(network_decide(p->n, "stranger", true), -ENOENT);
+	conn_free(c);
+}
+
+/* Whatever comes while the question is open, yes is for whom it shows. */
+static void a_name_is_one_machines(void **state)
+{
+	struct place *p = *state;
+	struct machine m, other;
+	struct conn *c = ask(p, &m, "stranger");
+	char name[WIRE_PEER_NAME_MAX + 1];
+	struct peer_info info;
+	struct peer *peer;
+
+	machine_init(&other, "stranger", 0);
+	assert_int_equal(peers_pin(network_peers(p->n), other.id.public,
+			     "stranger", TRUST_REFUSE, name),
+	    0);
+	assert_string_equal(name, "stranger (2)");
+	assert_int_equal(network_set_verified(p->n, "stranger"), -ENOENT);
+	assert_int_equal(network_decide(p->n, "stranger", true), 0);
+	assert_int_equal(expect(c, WIRE_ANSWER).answer.code, WIRE_OK);
+	assert_int_equal(network_set_verified(p->n, "stranger"), 0);
+	peer = peers_find_name(network_peers(p->n), "stranger");
+	assert_non_null(peer);
+	peer_info(peer, &info);
+	peer_put(peer);
+	assert_memory_equal(info.key, m.id.public, sizeof(info.key));
+	assert_true(info.pinned && info.verified);
+	peer = peers_find_key(network_peers(p->n), other.id.public);
+	peer_info(peer, &info);
+	peer_put(peer);
+	assert_int_equal(info.pin_policy, TRUST_REFUSE);
+	assert_false(info.verified);
+	conn_free(c);
+}
+
+/* It was read with the words of another. */
+static void a_question_leaves_its_name_to_nobody(void **state)
+{
+	struct place *p = *state;
+	struct consent_question q;
+	struct machine m, other;
+	struct conn *c = ask(p, &m, "stranger");
+
+	assert_int_equal(
+	    consent_find(network_consent(p->n), "stranger", &q), 0);
+	conn_free(c);
+	EVENTUALLY(p->asked[CONSENT_WITHDRAWN] == 1);
+	machine_init(&other, "stranger", 0);
+	c = ask_as(p, &other, "stranger (2)");
+	assert_int_equal(network_decide(p->n, "stranger", true), -ENOENT);
+	assert_int_equal(network_answer(p->n, q.serial, true), -ENOENT);
+	assert_int_equal(network_decide(p->n, "stranger (2)", true), 0);
+	assert_int_equal(expect(c, WIRE_ANSWER).answer.code, WIRE_OK);
+	conn_free(c);
+}
+
+static void the_end_takes_questions_with_it(void **state)
+{
+	struct place *p = *state;
+	struct machine m;
+	struct conn *c = ask(p, &m, "stranger");
+
+	network_stop(p->n);
+	assert_int_equal(p->asked[CONSENT_WITHDRAWN], 1);
+	conn_free(c);
+}
+
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f)  cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define ASKED(f) cmocka_unit_test_setup_teardown(f, setup_asking, teardown)
 	static const struct CMUnitTest tests[] = {
 		TEST(the_inbox_knows_who_is_here),
 		TEST(a_hung_inbox_keeps_no_clock_waiting),
 		TEST(a_hung_inbox_delays_no_goodbye),
+		ASKED(yes_is_a_pin_with_words),
+		ASKED(no_pins_nothing),
+		ASKED(nobody_answers),
+		ASKED(a_name_is_one_machines),
+		ASKED(a_question_leaves_its_name_to_nobody),
+		ASKED(the_end_takes_questions_with_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -188,6 +188,29 @@ static void what_is_held_never_leaves(void **state)
 	assert_null(node_child_locked(tree->t, tree->dir, "0-0"));
 }
 
+static void what_is_open_never_leaves(void **state)
+{
+	struct tree *tree = *state;
+	struct node *used = add(tree, tree->dir, "open");
+	char name[16];
+
+	node_delivered_locked(tree->t, used);
+	node_ref_locked(used, 1);
+	for (unsigned i = 0; i < 2 * NODE_SENT_MAX; i++) {
+		snprintf(name, sizeof(name), "%u", i);
+		node_delivered_locked(tree->t, add(tree, tree->dir, name));
+	}
+	assert_ptr_equal(node_child_locked(tree->t, tree->dir, "open"), used);
+	assert_null(node_child_locked(tree->t, tree->dir, "0"));
+	/* And then it is as old as any other. */
+	node_unref_locked(tree->t, used, 1);
+	for (unsigned i = 0; i < NODE_SENT_MAX; i++) {
+		snprintf(name, sizeof(name), "more %u", i);
+		node_delivered_locked(tree->t, add(tree, tree->dir, name));
+	}
+	assert_null(node_child_locked(tree->t, tree->dir, "open"));
+}
+
 static void set_old(struct node *n)
 {
 	n->mtime = (struct timespec){ .tv_sec = 1000000000 };
@@ -328,6 +351,7 @@ int main(void)
 		TEST(the_oldest_deliveries_leave_first),
 		TEST(what_is_sent_anew_is_not_old),
 		TEST(what_is_held_never_leaves),
+		TEST(what_is_open_never_leaves),
 		TEST(a_directorys_time_is_that_of_its_last_change),
 		TEST(what_is_forgotten_changes_no_time),
 		TEST(a_node_moves_with_all_below),

@@ -105,9 +105,10 @@ static void defaults_are_those_of_the_page(void **state)
 	assert_false(o.listen_given);
 	assert_true(o.discovery);
 	assert_int_equal(o.n_peers, 0);
-	assert_int_equal(o.accept, TRUST_KNOWN);
+	assert_int_equal(o.accept, TRUST_ASKED);
 	assert_true(o.durable);
 	assert_int_equal(o.patience_s, 60);
+	assert_int_equal(o.ask_timeout_s, 30);
 	assert_false(o.foreground);
 	assert_false(o.debug);
 	assert_string_equal(o.fuse, "");
@@ -140,7 +141,8 @@ static void every_option_is_taken(void **state)
 	    PARSE(&o, "--name", "lap top", "--inbox=/i", "--state", "/s/",
 		"--listen", "10.0.0.7:5000", "--discovery=off", "--peer",
 		"b=10.0.0.8", "--peer", "c d=host.example:99", "--accept",
-		"lan", "--ack", "received", "--patience", "5", "-f", "/m"),
+		"lan", "--ack", "received", "--patience", "5", "--ask-timeout",
+		"7", "-f", "/m"),
 	    0);
 	assert_string_equal(o.name, "lap top");
 	assert_string_equal(o.inbox, "/i");
@@ -161,6 +163,7 @@ static void every_option_is_taken(void **state)
 	assert_int_equal(o.accept, TRUST_LAN);
 	assert_false(o.durable);
 	assert_int_equal(o.patience_s, 5);
+	assert_int_equal(o.ask_timeout_s, 7);
 	assert_true(o.foreground);
 	assert_false(o.debug);
 	options_fini(&o);
@@ -207,6 +210,20 @@ static void the_list_takes_what_fstab_has(void **state)
 	assert_int_equal(o.patience_s, 0);
 	assert_true(o.debug);
 	options_fini(&o);
+	assert_int_equal(
+	    PARSE(&o, "-o", "ask_timeout=600,accept=known", "/m"), 0);
+	assert_int_equal(o.ask_timeout_s, 600);
+	assert_int_equal(o.accept, TRUST_KNOWN);
+	options_fini(&o);
+	assert_int_equal(PARSE(&o, "-o", "group,accept=lan", "/m"), 0);
+	assert_null(o.group); /* that word alone is fstab(5)'s */
+	options_fini(&o);
+	assert_int_equal(PARSE(&o, "-o", "group=/g/f", "/m"), 0);
+	assert_string_equal(o.group, "/g/f");
+	options_fini(&o);
+	assert_int_equal(PARSE(&o, "-o", "accept=ask", "/m"), 0);
+	assert_int_equal(o.accept, TRUST_ASKED);
+	options_fini(&o);
 	assert_int_equal(PARSE(&o, "-o", "nodev", "-o", "nosuid", "/m"), 0);
 	assert_string_equal(o.fuse, "nodev,nosuid");
 	options_fini(&o);
@@ -225,7 +242,7 @@ static void the_list_refuses_the_rest(void **state)
 	REFUSED("-o max_read: a number", "-o", "max_read=x", "/m");
 	REFUSED("-o max_read: a number", "-o", "max_read", "/m");
 	REFUSED("-o noexec: takes no value", "-o", "noexec=1", "/m");
-	REFUSED("-o accept: 'ask'", "-o", "accept=ask", "/m");
+	REFUSED("-o accept: 'all'", "-o", "accept=all", "/m");
 	REFUSED("-o: a value is missing", "/m", "-o");
 	/* Nothing of libfuse's or fusermount3's own gets through. */
 	REFUSED("-o modules: ", "-o", "modules=subdir", "/m");
@@ -297,9 +314,13 @@ static void bad_values_are_refused(void **state)
 		REFUSED("--peer: ", "--peer", peers[i], "/m");
 	for (size_t i = 0; i < N(seconds); i++)
 		REFUSED("--patience: ", "--patience", seconds[i], "/m");
+	for (size_t i = 0; i < N(seconds); i++)
+		REFUSED("--ask-timeout: ", "--ask-timeout", seconds[i], "/m");
+	REFUSED("from 1 to 600", "--ask-timeout", "0", "/m");
+	REFUSED("from 1 to 600", "-o", "ask_timeout=601", "/m");
 	REFUSED("below 1024", "--listen", "1023", "/m");
 	REFUSED("write avahi or off", "--discovery", "on", "/m");
-	REFUSED("write lan or known", "--accept", "ask", "/m");
+	REFUSED("write ask, known or lan", "--accept", "all", "/m");
 	REFUSED("write durable or received", "--ack", "", "/m");
 }
 

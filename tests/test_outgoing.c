@@ -135,6 +135,8 @@ static void no_byte_before_the_first_accept(void **state)
 	assert_int_equal(
 	    outgoing_write(o, "hello", 5, 0, &t.w, &taken), OUTGOING_PARKED);
 	assert_int_equal(outgoing_commit(o, false, &commit.w), OUTGOING_PARKED);
+	expect_quiet(p.c); /* it has not said what it does with offers */
+	play_refuses(&p);
 	got_init(&g, p.c);
 	expect_quiet(p.c);
 	assert_int_equal(told_times(&t), 0);
@@ -170,6 +172,7 @@ static void a_refusal_is_every_later_answer(void **state)
 	    outgoing_write(o, "x", 1, 0, &t[0].w, &taken), OUTGOING_PARKED);
 	assert_int_equal(outgoing_checkpoint(o, &t[1].w), OUTGOING_PARKED);
 	assert_int_equal(outgoing_commit(o, false, &t[2].w), OUTGOING_PARKED);
+	play_refuses(&p);
 	got_init(&g, p.c);
 	got_refuse(&g, WIRE_EDQUOT);
 	for (unsigned i = 0; i < 3; i++)
@@ -190,6 +193,7 @@ static void a_refusal_is_every_later_answer(void **state)
 
 	/* The connection carries the next one. */
 	assert_int_equal(expect(p.c, WIRE_ABORT).abort.tag, g.offer.tag);
+	play_says(&p, WIRE_POLICY_ACCEPT);
 	o = new_file(&p, "wanted");
 	told_fini(&t[0]);
 	told_init(&t[0]);
@@ -365,6 +369,7 @@ static void who_is_interrupted_is_not_told(void **state)
 	assert_int_equal(outgoing_checkpoint(o, &early.w), -EINTR);
 
 	assert_int_equal(outgoing_commit(o, false, &commit.w), OUTGOING_PARKED);
+	play_refuses(&p);
 	got_init(&g, p.c);
 	got_accept(&g);
 	got_next(&g, WIRE_WRITE);

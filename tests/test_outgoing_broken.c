@@ -178,21 +178,22 @@ static void answers_that_cannot_be_publish_nothing(void **state)
 /* Late answers to a transfer that was given up, or twice, or old. */
 static void late_answers_are_passed_over(void **state)
 {
-	struct outgoing *o;
+	struct outgoing *o, *given_up;
 	struct got old, g;
 	struct told t;
 	struct play p;
 
 	play_open(&p, 0, PATIENCE_MS);
 	told_init(&t);
-	o = new_file(&p, "given up");
+	given_up = new_file(&p, "given up");
+	o = new_file(&p, "x");
+	play_refuses(&p);
 	got_init(&old, p.c);
-	outgoing_abort(o, -ECANCELED);
-	outgoing_put(o);
+	outgoing_abort(given_up, -ECANCELED);
+	outgoing_put(given_up);
 	expect(p.c, WIRE_ABORT);
 	got_refuse(&old, WIRE_EIO);
 
-	o = new_file(&p, "x");
 	assert_int_equal(outgoing_commit(o, false, &t.w), OUTGOING_PARKED);
 	got_init(&g, p.c);
 	assert_int_not_equal(g.offer.tag, old.offer.tag);

@@ -229,6 +229,42 @@ static void it_is_taken_back_on_the_next_connection(void **state)
 	}
 }
 
+/* A file without any operation: that it is there only its answer tells. */
+static void an_empty_file_is_there_when_the_peer_says_so(void **state)
+{
+	struct told again, t;
+	struct outgoing *o;
+	struct play p;
+	struct got g;
+
+	for (unsigned refused = 0; refused < 2; refused++) {
+		play_open(&p, WIRE_POLICY_ACCEPT, PATIENCE_MS);
+		told_init(&t);
+		told_init(&again);
+		o = new_file(&p, "empty");
+		assert_int_equal(outgoing_sync(o, &t.w), OUTGOING_PARKED);
+		got_init(&g, p.c);
+		if (refused) {
+			got_refuse(&g, WIRE_EDQUOT);
+			assert_int_equal(told_wait(&t), -EDQUOT);
+		} else {
+			got_accept(&g);
+			got_next(&g, WIRE_CHECKPOINT);
+			assert_int_equal(told_times(&t), 0);
+			got_ack(&g, 1, WIRE_DURABLE, WIRE_OK);
+			assert_int_equal(told_wait(&t), 0);
+			/* Once is enough. */
+			assert_int_equal(outgoing_sync(o, &again.w), 0);
+		}
+		outgoing_abort(o, -ECANCELED);
+		outgoing_put(o);
+		got_fini(&g);
+		told_fini(&t);
+		told_fini(&again);
+		play_close(&p);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -237,6 +273,7 @@ int main(void)
 		cmocka_unit_test(an_abort_behind_the_commit_takes_it_back),
 		cmocka_unit_test(an_abort_after_the_ack_changes_nothing),
 		cmocka_unit_test(it_is_taken_back_on_the_next_connection),
+		cmocka_unit_test(an_empty_file_is_there_when_the_peer_says_so),
 	};
 
 	/* What cannot be taken back is said; here it is expected. */

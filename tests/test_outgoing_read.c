@@ -472,6 +472,7 @@ static void a_stranger_is_asked_when_it_has_accepted(void **state)
 	assert_int_equal(
 	    outgoing_write(o, "hello", 5, 0, &t.w, &taken), OUTGOING_PARKED);
 	read_parks(o, &r, 5, 0);
+	play_refuses(&p);
 	got_init(&g, p.c);
 	expect_quiet(p.c);
 	got_accept(&g);

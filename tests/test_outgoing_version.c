@@ -285,6 +285,58 @@ static void who_follows_a_failure_fails_with_it(void **state)
 	}
 }
 
+/* The same name again, begun while the one before is being committed. */
+static void a_new_file_waits_and_goes_on(void **state)
+{
+	struct outgoing_plan plan = { .name = "a file",
+		.mode = 0640,
+		.size = WIRE_SIZE_UNKNOWN,
+		.anew = true };
+	struct outgoing *a, *b;
+	struct told t[2];
+	struct play p;
+	struct got g;
+
+	for (unsigned fails = 0; fails < 2; fails++) {
+		play_open(&p, WIRE_POLICY_ACCEPT, PATIENCE_MS);
+		told_init(&t[0]);
+		told_init(&t[1]);
+		a = new_file(&p, "a file");
+		assert_int_equal(
+		    outgoing_commit(a, false, &t[0].w), OUTGOING_PARKED);
+		got_init(&g, p.c);
+		got_accept(&g);
+		plan.after = a;
+		assert_int_equal(outgoing_new(p.peer, &plan, &b), 0);
+		write_now(b, "new", 3, 0);
+		assert_int_equal(
+		    outgoing_commit(b, false, &t[1].w), OUTGOING_PARKED);
+		if (fails) {
+			got_next(&g, WIRE_COMMIT);
+			expect_no_offer(&p);
+			got_ack(&g, 1, WIRE_APPLIED, WIRE_EDQUOT);
+			expect(p.c, WIRE_ABORT);
+		} else {
+			got_publish(&g);
+		}
+		assert_int_equal(told_wait(&t[0]), fails ? -EDQUOT : 0);
+		got_fini(&g);
+		got_init(&g, p.c);
+		assert_memory_equal(g.offer.id, outgoing_id(b), WIRE_ID_BYTES);
+		assert_zeros(g.offer.base);
+		got_accept(&g);
+		got_next(&g, WIRE_WRITE);
+		got_publish(&g);
+		assert_int_equal(told_wait(&t[1]), 0);
+		outgoing_put(a);
+		outgoing_put(b);
+		got_fini(&g);
+		told_fini(&t[0]);
+		told_fini(&t[1]);
+		play_close(&p);
+	}
+}
+
 static void who_follows_may_give_up(void **state)
 {
 	struct outgoing *a, *b, *c;
@@ -374,6 +426,7 @@ int main(void)
 		cmocka_unit_test(a_cut_offers_the_same_base_again),
 		cmocka_unit_test(one_after_the_other),
 		cmocka_unit_test(who_follows_a_failure_fails_with_it),
+		cmocka_unit_test(a_new_file_waits_and_goes_on),
 		cmocka_unit_test(who_follows_may_give_up),
 		cmocka_unit_test(a_long_line_falls_at_once),
 	};

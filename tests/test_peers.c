@@ -238,7 +238,7 @@ static void forgetting(void **state)
 	other_links(&away, w, NULL);
 	other_links(&there, w, NULL);
 	/* Strangers: nothing to forget. */
-	assert_int_equal(peers_forget(w->peers, "there", key), -ENOENT);
+	assert_int_equal(peers_forget(w->peers, "there", key), -ENODATA);
 	assert_int_equal(peers_forget(w->peers, "nobody", key), -ENOENT);
 	assert_int_equal(
 	    peers_set_policy(w->peers, "away", TRUST_ACCEPT, key), 0);
@@ -287,6 +287,8 @@ static void another_key_in_its_place_is_rejected(void **state)
 	world_wait(w, &w->changes[PEER_WENT_OFFLINE], 2);
 	other_links(&imposter, w, NULL);
 	assert_true(info_of(w, &real).key_rejected);
+	assert_int_equal(
+	    info_of(w, &real).rejected_by, info_of(w, &imposter).serial);
 	assert_false(info_of(w, &imposter).key_rejected);
 	assert_string_equal(info_of(w, &imposter).name, "laptop (2)");
 	p = peers_find_name(w->peers, "laptop");
@@ -400,6 +402,77 @@ static void nonsense_ends_the_link(void **state)
 	other_fini(&o);
 }
 
+/* --- more strangers than a network has machines ------------------------- */
+
+/* A new key answers at a host of the loopback network; its end, or NULL. */
+static struct conn *stranger_at(
+    struct world *w, const char *host, const char *name, const char *wanted)
+{
+	struct sockaddr_storage where;
+	socklen_t len = sizeof(where);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct machine m;
+	struct conn *c;
+	struct dial d;
+
+	machine_init(&m, name, 0);
+	assert_int_equal(address_parse(host, 1, &where), 0);
+	address_set_port((struct sockaddr *)&where, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&where,
+			     address_len((struct sockaddr *)&where)),
+	    0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&where, &len), 0);
+	dial_start(&d, &w->me, &where);
+	c = accept_caller(fd, &m);
+	assert_int_equal(dial_end(&d), 0);
+	peers_adopt(w->peers, d.conn, wanted);
+	close(fd);
+	return c;
+}
+
+static bool is_folder(struct world *w, const char *name)
+{
+	struct peer *p = peers_find_name(w->peers, name);
+
+	peer_put(p);
+	return p != NULL;
+}
+
+static void one_host_keeps_nobody_out(void **state)
+{
+	struct conn *many[PEERS_UNPINNED_MAX], *honest, *named, *more;
+	struct world *w = *state;
+	char name[16];
+
+	for (unsigned i = 0; i < N_OF(many); i++) {
+		snprintf(name, sizeof(name), "m%u", i);
+		many[i] = stranger_at(w, "127.0.0.1:1", name, NULL);
+		assert_true(is_folder(w, name));
+	}
+	/* Another of its own gets none of theirs. */
+	more = stranger_at(w, "127.0.0.1:1", "more", NULL);
+	assert_false(is_folder(w, "more"));
+	expect_end(more);
+	conn_free(more);
+	assert_int_equal(w->changes[PEER_WENT], 0);
+	/* That of another host does, and theirs hears of its end. */
+	honest = stranger_at(w, "127.0.0.2:1", "honest", NULL);
+	assert_true(is_folder(w, "honest"));
+	assert_false(is_folder(w, "m127"));
+	world_wait(w, &w->changes[PEER_WENT], 1);
+	expect_end(many[127]);
+	/* Whom the user named is there in any case. */
+	named = stranger_at(w, "127.0.0.1:1", "x", "named");
+	assert_true(is_folder(w, "named"));
+	assert_true(is_folder(w, "m126"));
+	assert_int_equal(w->lost, 0);
+	for (unsigned i = 0; i < N_OF(many); i++)
+		conn_free(many[i]);
+	conn_free(honest);
+	conn_free(named);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -414,6 +487,7 @@ int main(void)
 		TEST(one_link_is_enough),
 		TEST(what_its_heartbeat_says_is_known),
 		TEST(nonsense_ends_the_link),
+		TEST(one_host_keeps_nobody_out),
 	};
 
 	/* Rejected keys are said; here they are expected. */

@@ -11,6 +11,8 @@
 
 /* Called before the n-th exchange. */
 static void (*before_exchange)(unsigned n);
+/* And after the next rename without one. */
+static void (*after_rename)(void);
 static unsigned exchanges;
 static int exchange_error, noreplace_error, fsync_error;
 static unsigned fsync_fails_at; /* of directories; 0: none */
@@ -26,7 +28,15 @@ int renameat2(
 	}
 	if (flags == RENAME_EXCHANGE && before_exchange)
 		before_exchange(++exchanges);
-	return (int)syscall(SYS_renameat2, from, old, to, new, flags);
+	if (syscall(SYS_renameat2, from, old, to, new, flags))
+		return -1;
+	if (flags == RENAME_NOREPLACE && after_rename) {
+		void (*act)(void) = after_rename;
+
+		after_rename = NULL;
+		act();
+	}
+	return 0;
 }
 
 int fsync(int fd)
@@ -44,6 +54,7 @@ int fsync(int fd)
 static int begin(void **state)
 {
 	before_exchange = NULL;
+	after_rename = NULL;
 	exchanges = fsync_fails_at = 0;
 	exchange_error = noreplace_error = 0;
 	fsync_error = EIO;
@@ -156,6 +167,94 @@ static void written_to_in_between_is_touched(void **state)
 	assert_int_equal(entries(fx->spool), 0);
 }
 
+static void user_replaces_f(void)
+{
+	user_takes_f(1);
+}
+
+static void what_replaces_it_at_once_is_the_users(void **state)
+{
+	struct fixture *fx = *state;
+	char name[WIRE_NAME_MAX + 1];
+
+	after_rename = user_replaces_f;
+	assert_int_equal(deliver(fx, ALICE, 1, 0, "f", "one", name), 0);
+	assert_content(fx->inbox, "f", "mine");
+	assert_int_equal(entries(fx->spool), 0);
+	assert_int_equal(withdraw_id(fx, ALICE, 1), -ESTALE);
+	/* Also where it was to be taken back. */
+	assert_int_equal(unlink(at("f")), 0);
+	after_rename = user_replaces_f;
+	fsync_fails_at = 1;
+	assert_int_equal(deliver(fx, ALICE, 2, 0, "f", "two", name), -EIO);
+	assert_content(fx->inbox, "f", "mine");
+	assert_int_equal(entries(fx->inbox), 1);
+	assert_int_equal(entries(fx->spool), 0);
+}
+
+/* The first exchange is made, and no way back is there. */
+static void user_takes_f_for_good(unsigned n)
+{
+	user_takes_f(n);
+	if (n == 1)
+		exchange_error = noreplace_error = EIO;
+}
+
+static void what_does_not_find_back_is_there_after_a_restart(void **state)
+{
+	struct fixture *fx = *state;
+	char name[WIRE_NAME_MAX + 1];
+
+	assert_int_equal(deliver(fx, ALICE, 1, 0, "f", "one", name), 0);
+	before_exchange = user_takes_f_for_good;
+	assert_int_equal(deliver(fx, ALICE, 2, 0, "f", "two", name), -ESTALE);
+	before_exchange = NULL;
+	exchange_error = noreplace_error = 0;
+	assert_int_equal(entries(fx->spool), 2); /* and its note */
+	inbox_close(fx->in);
+	assert_int_equal(open_inbox(fx, true), 0);
+	assert_content(fx->inbox, "f", "two");
+	assert_content(fx->inbox, "f (2)", "mine");
+	assert_int_equal(entries(fx->spool), 0);
+}
+
+#define LARGE (17u << 20)
+
+/* A file of LARGE bytes, the last one that. */
+static void deliver_large(struct fixture *fx, const uint8_t *sender,
+    unsigned id, char last, char ret_name[WIRE_NAME_MAX + 1])
+{
+	struct sink_file *f;
+
+	assert_int_equal(start(fx, sender, id, 0, "f", &f), 0);
+	assert_int_equal(f->ops->write(f, &last, 1, LARGE - 1), 0);
+	assert_int_equal(finish(f, false, ret_name), 0);
+}
+
+/* The ACK was lost with the receiver, and the sender sends it again. */
+static void same_transfer_again_makes_no_second_copy(void **state)
+{
+	struct fixture *fx = *state;
+	char name[WIRE_NAME_MAX + 1];
+
+	deliver_large(fx, ALICE, 1, 'x', name);
+	inbox_close(fx->in);
+	assert_int_equal(open_inbox(fx, true), 0);
+	deliver_large(fx, ALICE, 1, 'x', name);
+	assert_string_equal(name, "f");
+	assert_int_equal(entries(fx->inbox), 1);
+	assert_int_equal(entries(fx->spool), 0);
+	/* Another transfer, or another sender's, or written to since. */
+	deliver_large(fx, ALICE, 2, 'x', name);
+	assert_string_equal(name, "f (2)");
+	deliver_large(fx, BOB, 1, 'x', name);
+	assert_string_equal(name, "f (3)");
+	inbox_close(fx->in);
+	assert_int_equal(open_inbox(fx, true), 0);
+	deliver_large(fx, ALICE, 1, 'y', name);
+	assert_string_equal(name, "f (4)");
+}
+
 /* rename(2): EINVAL where the file system does not have the flag. */
 static void without_exchange_the_next_name_is_taken(void **state)
 {
@@ -265,6 +364,9 @@ int main(void)
 		T(version_of_it_is_stale),
 		T(nothing_of_the_users_is_lost_in_two_races),
 		T(written_to_in_between_is_touched),
+		T(what_replaces_it_at_once_is_the_users),
+		T(what_does_not_find_back_is_there_after_a_restart),
+		T(same_transfer_again_makes_no_second_copy),
 		T(without_exchange_the_next_name_is_taken),
 		T(replacement_is_taken_back_where_it_is_not_durable),
 		T(requests_fail_and_can_be_repeated),

@@ -6,6 +6,7 @@
 
 #include <net/if.h>
 
+#include "guess.h"
 #include "prober.h"
 
 struct place {
@@ -24,7 +25,8 @@ static int setup(void **state)
 	world_open(&p->w, "me", TRUST_KNOWN, 1000);
 	machine_init(&p->other, "laptop", 0);
 	p->fd = loopback_listen(&p->where);
-	assert_int_equal(prober_start(p->w.peers, &p->w.me.self, &p->p), 0);
+	assert_int_equal(
+	    prober_start(p->w.peers, NULL, &p->w.me.self, &p->p), 0);
 	*state = p;
 	return 0;
 }
@@ -122,6 +124,42 @@ static void a_lost_peer_is_looked_for_at_its_addresses(void **state)
 	close(fd);
 }
 
+/* As a restart without a name or multicast: the pin says where it was. */
+static void who_is_accepted_is_looked_for_from_the_start(void **state)
+{
+	struct place *p = *state;
+	const struct sockaddr *where = (struct sockaddr *)&p->where;
+	const uint8_t *key = p->other.id.public;
+	struct sockaddr_storage second;
+	int fd = loopback_listen(&second);
+	struct machine refused;
+	struct conn *c;
+
+	machine_init(&refused, "refused", 0);
+	prober_stop(p->p);
+	p->p = NULL;
+	assert_int_equal(
+	    trust_pin(p->w.trust, key, "mine", TRUST_ACCEPT, NULL), 0);
+	assert_int_equal(trust_note_address(p->w.trust, key, where), 0);
+	assert_int_equal(trust_pin(p->w.trust, refused.id.public, "refused",
+			     TRUST_REFUSE, NULL),
+	    0);
+	assert_int_equal(trust_note_address(p->w.trust, refused.id.public,
+			     (struct sockaddr *)&second),
+	    0);
+	world_stop(&p->w);
+	world_start(&p->w, TRUST_KNOWN, 1000);
+	assert_int_equal(
+	    prober_start(p->w.peers, NULL, &p->w.me.self, &p->p), 0);
+	close(loopback_accept(p->fd)); /* it is not up yet */
+	c = accept_caller(p->fd, &p->other);
+	world_wait(&p->w, &p->w.changes[PEER_CAME_ONLINE], 1);
+	assert_string_equal(world_info(&p->w, "mine").heard_name, "laptop");
+	assert_nobody_calls(fd);
+	conn_free(c);
+	close(fd);
+}
+
 static void our_own_address_is_forgotten(void **state)
 {
 	struct place *p = *state;
@@ -207,6 +245,99 @@ static void stopping_waits_for_no_handshake(void **state)
 	p->p = NULL;
 }
 
+/* --- a group ---------------------------------------------------------------
+ */
+
+/* The caller tries the passphrase, and is told that no guess is taken. */
+static struct conn *greeted(struct place *p, enum wire_code code)
+{
+	struct wire_msg m = { .type = WIRE_UNPAIRED };
+	struct conn *c = accept_caller(p->fd, &p->other);
+
+	m.unpaired.code = code;
+	assert_int_equal(expect(c, WIRE_PAIR).pair.step, 1);
+	send_msg(c, &m);
+	return c;
+}
+
+struct grouped {
+	struct pairer_config config;
+	struct pairer *pairer;
+};
+
+/* The prober has a passphrase now, and so has the other, it says. */
+static void join_group(struct place *p, struct grouped *g)
+{
+	g->config = (struct pairer_config){ .self = &p->w.me.self,
+		.trust = p->w.trust,
+		.peers = p->w.peers,
+		.group = "a passphrase",
+		.group_len = 12 };
+	prober_stop(p->p);
+	g->config.state_fd =
+	    open(p->w.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(pairer_new(&g->config, &g->pairer), 0);
+	assert_int_equal(
+	    prober_start(p->w.peers, g->pairer, &p->w.me.self, &p->p), 0);
+	p->other.self.hello.group = true;
+}
+
+static void leave_group(struct place *p, struct grouped *g)
+{
+	prober_stop(p->p);
+	p->p = NULL;
+	pairer_free(g->pairer);
+	close(g->config.state_fd);
+}
+
+/* Whom it could not greet it greets again, though it has a connection to it. */
+static void who_takes_no_guess_is_asked_again(void **state)
+{
+	struct place *p = *state;
+	struct grouped g;
+	struct conn *c, *d;
+
+	join_group(p, &g);
+	prober_caller(p->p, (struct sockaddr *)&p->where, port_of(p));
+	c = greeted(p, WIRE_EACCES);
+	world_wait(&p->w, &p->w.changes[PEER_CAME_ONLINE], 1);
+	d = greeted(p, WIRE_EACCES);
+	conn_free(d);
+	/* It has no such passphrase: it is not asked a third time. */
+	d = greeted(p, WIRE_EKEYREJECTED);
+	conn_free(d);
+	assert_nobody_calls(p->fd);
+	expect(c, WIRE_PING); /* the one that it has is as good as before */
+	conn_free(c);
+	leave_group(p, &g);
+}
+
+/* Where a guess has to wait, the next try is made when it may be made. */
+static void what_has_to_wait_is_tried_in_time(void **state)
+{
+	struct place *p = *state;
+	struct sockaddr *where = (struct sockaddr *)&p->where;
+	int fd = open(p->w.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int64_t now = time(NULL);
+	struct guess *guesses;
+	struct grouped g;
+	struct conn *c, *d;
+
+	assert_int_equal(guess_open(fd, &guesses), 0);
+	assert_int_equal(guess_take(guesses, where, now - 1), 0);
+	assert_int_equal(guess_take(guesses, where, now), 0);
+	guess_close(guesses);
+	close(fd);
+	join_group(p, &g);
+	prober_caller(p->p, where, port_of(p));
+	c = accept_caller(p->fd, &p->other);
+	world_wait(&p->w, &p->w.changes[PEER_CAME_ONLINE], 1);
+	d = greeted(p, WIRE_EKEYREJECTED);
+	conn_free(d);
+	conn_free(c);
+	leave_group(p, &g);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -215,9 +346,12 @@ int main(void)
 		TEST(low_ports_and_hints_of_loopback_are_not_dialled),
 		TEST(what_the_user_named_is_tried_again),
 		TEST(a_lost_peer_is_looked_for_at_its_addresses),
+		TEST(who_is_accepted_is_looked_for_from_the_start),
 		TEST(our_own_address_is_forgotten),
 		TEST(few_at_once_and_ten_a_second),
 		TEST(stopping_waits_for_no_handshake),
+		TEST(who_takes_no_guess_is_asked_again),
+		TEST(what_has_to_wait_is_tried_in_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

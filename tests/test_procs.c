@@ -60,7 +60,6 @@ static void a_stat_is_parsed_whatever_comm_says(void **state)
 		assert_int_equal(s.flags, 0x404);
 		assert_int_equal(s.threads, 3);
 		assert_int_equal(s.start, 987654321);
-		assert_int_equal(s.start_code, 1);
 		assert_int_equal(s.exit_code, 768);
 	}
 }

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -427,9 +428,66 @@ static void a_process_that_sees_no_mounts_is_counted(void **state)
 	finish(&c);
 }
 
+/* What procs says of c when no descriptor is left, each time anew. */
+static int look_without_descriptors(
+    const struct child *c, struct procs_holders *ret)
+{
+	struct procs_id id = id_of(c->pid), ignored;
+	struct procs_caller caller;
+	struct rlimit before, few;
+	int taken[64], n = 0, r = 0;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = (struct rlimit){ 64, before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	while (n < 64 && (taken[n] = dup(c->ready)) >= 0)
+		n++;
+	for (int i = 0; i < 100 && !r; i++) {
+		r = procs_holders(&id, &file, ret);
+		if (!r)
+			r = procs_caller(c->pid, &caller);
+		if (!r)
+			r = procs_identify(c->pid, &ignored);
+		if (!r)
+			r = procs_orphans(&id, &file, NULL, 0);
+	}
+	while (n)
+		close(taken[--n]);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	return r;
+}
+
+/* The two in this order: what has been reserved stays. */
+static void a_shortage_is_not_a_process_that_has_gone(void **state)
+{
+	struct child c = spawn(hold_three);
+	struct procs_holders h;
+
+	heard(&c);
+	assert_int_equal(look_without_descriptors(&c, &h), -EMFILE);
+	assert_true(procs_is_shortage(-EMFILE));
+	assert_false(procs_is_shortage(-ESRCH));
+	assert_false(procs_is_shortage(-EACCES));
+	finish(&c);
+}
+
+static void the_reserve_is_there_when_all_are_in_use(void **state)
+{
+	struct child c = spawn(hold_three);
+	struct procs_holders h = { 0 };
+
+	heard(&c);
+	assert_int_equal(procs_reserve(), 0);
+	assert_int_equal(look_without_descriptors(&c, &h), 0);
+	assert_int_equal(h.own, 3);
+	finish(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_shortage_is_not_a_process_that_has_gone),
+		cmocka_unit_test(the_reserve_is_there_when_all_are_in_use),
 		cmocka_unit_test(own_descriptors_are_counted),
 		cmocka_unit_test(one_among_many_is_found),
 		cmocka_unit_test(the_same_number_elsewhere_is_another_file),

@@ -23,8 +23,10 @@
 #include "handshake.h"
 #include "identity.h"
 #include "ophash.h"
+#include "pairing.h"
 #include "record.h"
 #include "wire.h"
+#include "words.h"
 
 #define PORT      4717
 #define PAGE_MAX  (256 * 1024)
@@ -181,6 +183,8 @@ static void send_message(
 /* The initiator's direction and the responder's, at both ends. */
 struct ends {
 	struct record_key i_send, i_receive, r_send, r_receive;
+	uint8_t i_key[IDENTITY_KEY_BYTES], r_key[IDENTITY_KEY_BYTES];
+	uint8_t channel[HANDSHAKE_CHANNEL_BYTES];
 };
 
 static void run_handshake(struct ends *e)
@@ -188,6 +192,7 @@ static void run_handshake(struct ends *e)
 	struct identity si, sr;
 	struct handshake *i, *r;
 	uint8_t preamble[WIRE_PREAMBLE_BYTES], seed[2][HANDSHAKE_WORDS_BYTES];
+	char words[WORDS_COMPARE_MAX];
 
 	fix_identity(&si, 0x00);
 	fix_identity(&sr, 0x20);
@@ -205,6 +210,11 @@ static void run_handshake(struct ends *e)
 	handshake_words(i, seed[0]);
 	handshake_words(r, seed[1]);
 	assert_memory_equal(seed[0], seed[1], sizeof(seed[0]));
+	words_compare(seed[0], words);
+	assert_string_equal(words, "cart float define water");
+	handshake_channel(i, e->channel);
+	memcpy(e->i_key, si.public, sizeof(e->i_key));
+	memcpy(e->r_key, sr.public, sizeof(e->r_key));
 	assert_int_equal(handshake_split(i, &e->i_send, &e->i_receive), 0);
 	assert_int_equal(handshake_split(r, &e->r_send, &e->r_receive), 0);
 	expect_in_page("initiator's record key", e->i_send.key, 32);
@@ -287,6 +297,50 @@ static void run_transfer(struct ends *e)
 	send_message(&e->i_send, &e->r_receive, &bye);
 }
 
+/* Each side draws its scalar as it starts: its first byte, counted up. */
+static struct pairing *start_pairing(
+    const struct ends *e, enum handshake_role role, uint8_t scalar)
+{
+	static const char code[] = "7-orbit-velvet";
+	bool dialed = role == HANDSHAKE_INITIATOR;
+	struct pairing *p;
+
+	randoms.nonce = scalar;
+	randoms.drawn = 0;
+	p = pairing_new(role, PAIRING_CODE, code, sizeof(code) - 1, e->channel,
+	    dialed ? e->i_key : e->r_key, dialed ? e->r_key : e->i_key);
+	assert_non_null(p);
+	return p;
+}
+
+static void run_pairing(const struct ends *e)
+{
+	struct pairing *p[2] = { start_pairing(e, HANDSHAKE_INITIATOR, 0xc1),
+		start_pairing(e, HANDSHAKE_RESPONDER, 0xe1) };
+
+	expect_in_page("channel", e->channel, sizeof(e->channel));
+	for (int i = 0; i < PAIRING_STEPS; i++) {
+		struct wire_msg m = { .type = WIRE_PAIR };
+		uint8_t bytes[PAIRING_BYTES_MAX], plain[WIRE_SMALL_MAX];
+		size_t len;
+
+		m.pair.kind = WIRE_PAIR_CODE;
+		m.pair.bytes = bytes;
+		assert_int_equal(
+		    pairing_write(p[i % 2], &m.pair.step, bytes, &m.pair.len),
+		    0);
+		assert_int_equal(
+		    wire_encode(&m, plain, sizeof(plain), &len), 0);
+		memcpy(plain + len, bytes, m.pair.len);
+		expect_in_page("PAIR", plain, len + m.pair.len);
+		assert_int_equal(pairing_read(p[1 - i % 2], PAIRING_CODE,
+				     m.pair.step, m.pair.bytes, m.pair.len),
+		    0);
+	}
+	pairing_free(p[0]);
+	pairing_free(p[1]);
+}
+
 static void page_shows_what_code_does(void **state)
 {
 	struct ends e;
@@ -300,6 +354,7 @@ static void page_shows_what_code_does(void **state)
 	digits = page_left = load_digits(page_path);
 	run_handshake(&e);
 	run_transfer(&e);
+	run_pairing(&e);
 	free(digits);
 }
 

@@ -107,8 +107,29 @@ static void first_free_name_is_taken(void **state)
 	assert_int_equal(
 	    publish_choose("a.c", PUBLISH_FILE, true, take_none, &calls, got),
 	    -EEXIST);
-	assert_int_equal(calls, PUBLISH_TRIES_MAX);
+	assert_in_range(calls, PUBLISH_TRIES_MAX + 1, PUBLISH_TRIES_MAX + 8);
 	assert_string_equal(got, "untouched");
+}
+
+static int take_no_number_in_order(void *arg, const char *name)
+{
+	return ++*(unsigned *)arg <= PUBLISH_TRIES_MAX ? -EEXIST : 0;
+}
+
+static void where_all_are_taken_one_at_random_is(void **state)
+{
+	char got[2][WIRE_NAME_MAX + 1];
+	unsigned calls;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		calls = 0;
+		assert_int_equal(publish_choose("a.c", PUBLISH_FILE, true,
+				     take_no_number_in_order, &calls, got[i]),
+		    0);
+		assert_int_equal(strlen(got[i]), strlen("a (4294967295).c"));
+	}
+	assert_string_not_equal(got[0], got[1]);
 }
 
 static void no_path_is_ever_tried(void **state)
@@ -141,6 +162,7 @@ int main(void)
 		cmocka_unit_test(number_stands_before_extension),
 		cmocka_unit_test(long_names_are_cut_between_characters),
 		cmocka_unit_test(first_free_name_is_taken),
+		cmocka_unit_test(where_all_are_taken_one_at_random_is),
 		cmocka_unit_test(no_path_is_ever_tried),
 	};
 

@@ -10,58 +10,6 @@ enum { PATIENCE_MS = 15000, WINDOW = 32 };
 
 static const uint8_t id[WIRE_ID_BYTES] = { 9, 8, 7 };
 
-/* --- somebody who waits --------------------------------------------------- */
-
-struct asker {
-	struct request_waiter w; /* first */
-	struct mutex lock;
-	struct cond cond;
-	unsigned times;
-	int result;
-};
-
-static void asker_done(struct request_waiter *w, int result)
-{
-	struct asker *a = (struct asker *)w;
-
-	mutex_lock(&a->lock);
-	a->times++;
-	a->result = result;
-	cond_broadcast(&a->cond);
-	mutex_unlock(&a->lock);
-}
-
-static void asker_init(struct asker *a)
-{
-	memset(a, 0, sizeof(*a));
-	a->w.done = asker_done;
-	mutex_init(&a->lock);
-	cond_init(&a->cond);
-}
-
-static void asker_fini(struct asker *a)
-{
-	cond_fini(&a->cond);
-	mutex_fini(&a->lock);
-}
-
-static unsigned asker_times(struct asker *a)
-{
-	unsigned n;
-
-	mutex_lock(&a->lock);
-	n = a->times;
-	mutex_unlock(&a->lock);
-	return n;
-}
-
-static int asker_wait(struct asker *a)
-{
-	EVENTUALLY(asker_times(a));
-	assert_int_equal(asker_times(a), 1);
-	return a->result;
-}
-
 static void setup_play(struct play *p)
 {
 	play_open(p, WIRE_POLICY_ACCEPT, PATIENCE_MS);
@@ -323,6 +271,93 @@ static void the_end_is_told_to_who_waits(void **state)
 	play_close(&p);
 }
 
+/* What begins something; what ends it waits for the peer to be back. */
+static void what_cannot_work_is_refused_at_once(void **state)
+{
+	struct wire_meta meta = { .mask = WIRE_META_MTIME };
+	struct wire_xattr x = { .name = "user.a" };
+	uint8_t link_id[WIRE_ID_BYTES];
+	struct outdir *dir, *other;
+	struct asker a;
+	struct play p;
+
+	setup_play(&p);
+	asker_init(&a);
+	assert_int_equal(outdir_new(p.peer, NULL, "d", 0755, &dir), 0);
+	expect(p.c, WIRE_MKDIR);
+	send_pong(p.c, WIRE_POLICY_REFUSE);
+	world_wait(&p.w, &p.w.changes[PEER_CHANGED], 2);
+	assert_int_equal(
+	    outdir_new(p.peer, NULL, "other", 0755, &other), -EACCES);
+	assert_int_equal(outdir_rename(dir, NULL, "e", &a.w), -EACCES);
+	assert_int_equal(outdir_meta(dir, &meta), -EACCES);
+	assert_int_equal(request_patch(p.peer, id, &meta), -EACCES);
+	assert_int_equal(request_xattr(p.peer, id, &x), -EACCES);
+	assert_int_equal(
+	    request_rename(p.peer, id, dir, "new", false, &a.w), -EACCES);
+	assert_int_equal(
+	    request_symlink(p.peer, dir, "link", "x", link_id), -EACCES);
+	assert_int_equal(request_show(p.peer, id, NULL), 0);
+	assert_int_equal(request_withdraw(p.peer, id), 0);
+	expect(p.c, WIRE_SHOW);
+	expect(p.c, WIRE_WITHDRAW);
+	assert_int_equal(asker_times(&a), 0);
+	asker_fini(&a);
+	outdir_put(dir);
+	play_close(&p);
+}
+
+static void what_was_not_sent_can_be_cancelled(void **state)
+{
+	struct wire_meta meta = { .mask = WIRE_META_MTIME };
+	struct wire_msg m;
+	struct asker a[3];
+	struct play p;
+
+	setup_play(&p);
+	for (unsigned i = 0; i < 3; i++)
+		asker_init(&a[i]);
+	assert_int_equal(
+	    request_rename(p.peer, id, NULL, "sent", false, &a[0].w), 0);
+	m = expect(p.c, WIRE_RENAME);
+	for (unsigned i = 1; i < WINDOW; i++)
+		assert_int_equal(request_patch(p.peer, id, &meta), 0);
+	assert_int_equal(
+	    request_rename(p.peer, id, NULL, "never", false, &a[1].w), 0);
+	assert_int_equal(
+	    request_rename(p.peer, id, NULL, "waits", false, &a[2].w), 0);
+	for (unsigned i = 1; i < WINDOW; i++)
+		expect(p.c, WIRE_PATCH);
+	assert_false(request_cancel(p.peer, &a[0].w));
+	assert_true(request_cancel(p.peer, &a[1].w));
+	assert_false(request_cancel(p.peer, &a[1].w));
+	for (unsigned i = 0; i < WINDOW; i++, m.rename.req++)
+		answer(p.c, &m, WIRE_OK);
+	m = expect(p.c, WIRE_RENAME);
+	assert_string_equal(m.rename.name, "waits");
+	assert_false(request_cancel(p.peer, &a[2].w));
+	answer(p.c, &m, WIRE_OK);
+	assert_int_equal(asker_wait(&a[0]), 0);
+	assert_int_equal(asker_wait(&a[2]), 0);
+	assert_int_equal(asker_times(&a[1]), 0);
+	assert_false(request_cancel(p.peer, &a[2].w));
+	EVENTUALLY(peers_busy(p.w.peers) == 0);
+	/* On the connection that broke it may have been done. */
+	asker_init(&a[0]);
+	assert_int_equal(
+	    request_rename(p.peer, id, NULL, "x", false, &a[0].w), 0);
+	expect(p.c, WIRE_RENAME);
+	play_cut(&p);
+	assert_false(request_cancel(p.peer, &a[0].w));
+	play_again(&p);
+	m = expect(p.c, WIRE_RENAME);
+	answer(p.c, &m, WIRE_OK);
+	assert_int_equal(asker_wait(&a[0]), 0);
+	for (unsigned i = 0; i < 3; i++)
+		asker_fini(&a[i]);
+	play_close(&p);
+}
+
 static void a_queue_is_bounded_and_small(void **state)
 {
 	uint8_t *value = calloc(1, WIRE_XATTR_MAX);
@@ -401,88 +436,6 @@ static void requests_do_not_wait_for_open_files(void **state)
 	play_close(&p);
 }
 
-/* --- directories ------------------------------------------------------------
- */
-
-static void a_renamed_directory_is_where_it_went(void **state)
-{
-	struct outdir *a, *b, *sub;
-	struct wire_msg m[3];
-	struct asker w[3];
-	struct play p;
-
-	setup_play(&p);
-	for (unsigned i = 0; i < 3; i++)
-		asker_init(&w[i]);
-	assert_int_equal(outdir_new(p.peer, NULL, "a", 0755, &a), 0);
-	assert_int_equal(outdir_new(p.peer, NULL, "b", 0755, &b), 0);
-	assert_int_equal(outdir_new(p.peer, a, "sub", 0755, &sub), 0);
-	for (unsigned i = 0; i < 3; i++)
-		m[i] = expect(p.c, WIRE_MKDIR);
-	for (unsigned i = 0; i < 3; i++)
-		answer(p.c, &m[i], WIRE_OK);
-	assert_int_equal(outdir_rename(sub, b, "moved", &w[0].w), 0);
-	assert_int_equal(outdir_rename(a, sub, "deep", &w[1].w), 0);
-	assert_int_equal(outdir_rename(sub, NULL, "lost", &w[2].w), 0);
-	for (unsigned i = 0; i < 3; i++)
-		m[i] = expect(p.c, WIRE_RENAME);
-	assert_memory_equal(m[0].rename.id, outdir_id(sub), WIRE_ID_BYTES);
-	assert_memory_equal(m[0].rename.parent, outdir_id(b), WIRE_ID_BYTES);
-	assert_string_equal(m[0].rename.name, "moved");
-	assert_false(m[0].rename.hold);
-	assert_ptr_equal(sub->parent, a);
-	answer(p.c, &m[0], WIRE_OK);
-	answer(p.c, &m[1], WIRE_OK);
-	answer(p.c, &m[2], WIRE_EXDEV);
-	assert_int_equal(asker_wait(&w[0]), 0);
-	assert_int_equal(asker_wait(&w[1]), 0);
-	assert_int_equal(asker_wait(&w[2]), -EXDEV);
-	assert_ptr_equal(sub->parent, b);
-	assert_string_equal(sub->mkdir.name, "moved");
-	assert_memory_equal(sub->mkdir.parent, outdir_id(b), WIRE_ID_BYTES);
-	assert_ptr_equal(a->parent, sub);
-	for (unsigned i = 0; i < 3; i++)
-		asker_fini(&w[i]);
-	/* Parents live as long as what is below them. */
-	outdir_put(b);
-	outdir_put(sub);
-	outdir_put(a);
-	play_close(&p);
-}
-
-/* A peer that lies about it makes no circle of them. */
-static void a_directory_is_never_below_itself(void **state)
-{
-	struct outdir *a, *sub;
-	struct outgoing *o;
-	struct wire_msg m;
-	struct asker w;
-	struct play p;
-
-	setup_play(&p);
-	asker_init(&w);
-	assert_int_equal(outdir_new(p.peer, NULL, "a", 0755, &a), 0);
-	m = expect(p.c, WIRE_MKDIR);
-	answer(p.c, &m, WIRE_OK);
-	assert_int_equal(outdir_new(p.peer, a, "sub", 0755, &sub), 0);
-	m = expect(p.c, WIRE_MKDIR);
-	answer(p.c, &m, WIRE_EIO);
-	assert_int_equal(outdir_rename(a, sub, "deep", &w.w), 0);
-	m = expect(p.c, WIRE_RENAME);
-	answer(p.c, &m, WIRE_OK);
-	assert_int_equal(asker_wait(&w), 0);
-	assert_null(a->parent);
-	assert_int_equal(try_new(p.peer, sub, "x", &o), 0);
-	expect(p.c, WIRE_MKDIR);
-	expect(p.c, WIRE_OFFER);
-	outgoing_abort(o, -ECANCELED);
-	outgoing_put(o);
-	outdir_put(a);
-	outdir_put(sub);
-	asker_fini(&w);
-	play_close(&p);
-}
-
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -492,10 +445,10 @@ int main(void)
 		cmocka_unit_test(a_cut_asks_again_from_the_first_unanswered),
 		cmocka_unit_test(a_result_to_nothing_ends_the_connection),
 		cmocka_unit_test(the_end_is_told_to_who_waits),
+		cmocka_unit_test(what_cannot_work_is_refused_at_once),
+		cmocka_unit_test(what_was_not_sent_can_be_cancelled),
 		cmocka_unit_test(a_queue_is_bounded_and_small),
 		cmocka_unit_test(requests_do_not_wait_for_open_files),
-		cmocka_unit_test(a_renamed_directory_is_where_it_went),
-		cmocka_unit_test(a_directory_is_never_below_itself),
 	};
 
 	/* What a peer could not do is said; here it is expected. */

@@ -177,7 +177,7 @@ static void a_tree_sent_again_fills_the_same_tree(void **state)
 	assert_int_equal(entries_in(fx, "dir"), 3);
 	assert_content(path, "file", "three");
 	assert_content(path, "notes", "mine");
-	assert_int_equal(withdraw_id(fx, ALICE, 11), -ENOTEMPTY);
+	assert_int_equal(withdraw_id(fx, ALICE, 21), -ENOTEMPTY);
 }
 
 static void a_file_on_its_way_follows_its_directory(void **state)

@@ -157,6 +157,30 @@ static void also_where_the_file_system_cannot(void **state)
 	each_way_to_reserve(*state);
 }
 
+/* A peer may make a file as large as it likes: only its bytes cost anything. */
+static void holes_are_not_filled_with_zeros(void **state)
+{
+	const uint64_t size = UINT64_C(1) << 42, middle = size / 2;
+	struct box *b = *state;
+	struct spool_file *f = &b->file;
+	struct stat st;
+
+	poor = true;
+	assert_int_equal(spool_truncate(f, size), 0);
+	assert_int_equal(spool_write(f, "x", 1, middle), 0);
+	assert_int_equal(spool_write(f, "y", 1, size - 1), 0);
+	assert_int_equal(spool_reserve(f, 1, size - 2, WIRE_RESERVE_PUNCH), 0);
+	assert_range(f, middle, middle + 1, 0);
+	assert_range(f, size - 1, size, 'y');
+	assert_int_equal(
+	    spool_reserve(f, 1, INT64_MAX - 1, WIRE_RESERVE_PUNCH), 0);
+	assert_int_equal(spool_reserve(f, size, 1, WIRE_RESERVE_PUNCH), 0);
+	assert_range(f, size - 1, size, 0);
+	assert_int_equal(size_of(f), size);
+	assert_int_equal(fstat(f->fd, &st), 0);
+	assert_in_range(st.st_blocks * 512, 0, 1 << 20);
+}
+
 static void room_is_checked_for_what_is_new_only(void **state)
 {
 	struct box *b = *state;
@@ -206,7 +230,7 @@ static void copy_has_everything(struct box *b)
 	attributes = !fsetxattr(b->file.fd, "user.a", "1", 1, 0) &&
 		     !fsetxattr(b->file.fd, "user.b", "", 0, 0);
 	assert_int_equal(spool_create(&b->spool, ALICE, ID, &copy), 0);
-	assert_int_equal(spool_copy(&copy, b->file.fd), 0);
+	assert_int_equal(spool_copy(&copy, b->file.fd, NULL, NULL), 0);
 	assert_int_equal(size_of(&copy), 16 << 20);
 	assert_range(&copy, 0, 1, 'b');
 	assert_range(&copy, 5, 5 + SIZE, 0);
@@ -266,6 +290,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(ranges_are_what_was_asked),
 		T(also_where_the_file_system_cannot),
+		T(holes_are_not_filled_with_zeros),
 		T(room_is_checked_for_what_is_new_only),
 		T(read_ends_where_the_file_does),
 		T(copy_is_whole_and_sparse),

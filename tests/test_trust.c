@@ -178,6 +178,10 @@ static void strangers_get_the_default(void **state)
 		{ TRUST_LAN, TRUST_ASK, WIRE_POLICY_ACCEPT },
 		{ TRUST_KNOWN, TRUST_REFUSE, WIRE_POLICY_REFUSE },
 		{ TRUST_LAN, TRUST_REFUSE, WIRE_POLICY_REFUSE },
+		{ TRUST_ASKED, -1, WIRE_POLICY_ASK },
+		{ TRUST_ASKED, TRUST_ACCEPT, WIRE_POLICY_ACCEPT },
+		{ TRUST_ASKED, TRUST_ASK, WIRE_POLICY_ASK },
+		{ TRUST_ASKED, TRUST_REFUSE, WIRE_POLICY_REFUSE },
 	};
 	struct place *p = *state;
 	uint8_t key[IDENTITY_KEY_BYTES];
@@ -196,6 +200,45 @@ static void strangers_get_the_default(void **state)
 		assert_int_equal(trust_incoming(t, key), cases[i].want);
 		trust_close(t);
 	}
+}
+
+static void what_was_decided_survives(void **state)
+{
+	static const uint8_t words[TRUST_WORDS_BYTES] = { 0xab, 1, 0xcd };
+	struct place *p = *state;
+	struct trust *t = reopen(p);
+	uint8_t key[IDENTITY_KEY_BYTES];
+	struct trust_pin pin;
+
+	make_key(1, key);
+	assert_int_equal(trust_set_verified(t, key), -ENOENT);
+	assert_int_equal(trust_set_words(t, key, words), -ENOENT);
+	assert_int_equal(trust_set_quota(t, key, 1, 1), -ENOENT);
+	assert_int_equal(trust_pin(t, key, "laptop", TRUST_ACCEPT, NULL), 0);
+	assert_int_equal(trust_set_words(t, key, words), 0);
+	assert_int_equal(trust_find(t, key, &pin), 0);
+	assert_false(pin.verified);
+	assert_int_equal(trust_set_verified(t, key), 0);
+	assert_int_equal(trust_set_quota(t, key, UINT64_MAX, 0), 0);
+	trust_close(t);
+
+	t = reopen(p);
+	assert_int_equal(trust_find(t, key, &pin), 0);
+	assert_true(pin.verified);
+	assert_true(pin.has_words);
+	assert_memory_equal(pin.words, words, sizeof(words));
+	assert_true(pin.quota_bytes == UINT64_MAX);
+	assert_int_equal(pin.quota_files, 0);
+	/* A new policy is no new machine. */
+	assert_int_equal(trust_pin(t, key, "laptop", TRUST_REFUSE, NULL), 0);
+	assert_int_equal(trust_find(t, key, &pin), 0);
+	assert_true(pin.verified && pin.has_words && pin.quota_bytes);
+	/* What was forgotten is. */
+	assert_int_equal(trust_forget(t, key), 0);
+	assert_int_equal(trust_pin(t, key, "laptop", TRUST_ACCEPT, NULL), 0);
+	assert_int_equal(trust_find(t, key, &pin), 0);
+	assert_false(pin.verified || pin.has_words || pin.quota_bytes);
+	trust_close(t);
 }
 
 static int stop_at(void *ctx, const struct trust_pin *pin)
@@ -297,6 +340,7 @@ int main(void)
 		TEST(hostile_names_become_safe),
 		TEST(addresses_are_the_newest_four),
 		TEST(strangers_get_the_default),
+		TEST(what_was_decided_survives),
 		TEST(each_sees_all_and_stops),
 		TEST(threads_do_not_lose_pins_or_names),
 	};

@@ -94,12 +94,13 @@ static void what_is_not_trusted_is_set_aside(void **state)
 	identity_fingerprint(pin.key, name);
 	put(p, name, text, len, 0644);
 	put(p, "README", "x", 1, 0600);
-	put(p, PINFILE_TEMPORARY, text, len, 0600);
+	put(p, TEXTFILE_TEMPORARY, text, len, 0600);
 	t = reopen(p);
 	make_key(1, key);
 	assert_int_equal(trust_find(t, key, &got), 0);
 	assert_same_pin(&got, &pin);
-	assert_int_equal(faccessat(p->pins_fd, PINFILE_TEMPORARY, F_OK, 0), -1);
+	assert_int_equal(
+	    faccessat(p->pins_fd, TEXTFILE_TEMPORARY, F_OK, 0), -1);
 	trust_close(t);
 }
 

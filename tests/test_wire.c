@@ -20,6 +20,7 @@ static const uint8_t **payload_slot(struct wire_msg *m)
 	switch (m->type) {
 	case WIRE_WRITE: return &m->write.bytes;
 	case WIRE_DATA: return &m->data.bytes;
+	case WIRE_PAIR: return &m->pair.bytes;
 	case WIRE_XATTR: return &m->xattr.xattr.bytes;
 	case WIRE_SETXATTR: return &m->setxattr.xattr.bytes;
 	case WIRE_SYMLINK: return &m->symlink.bytes;
@@ -460,7 +461,7 @@ static void unknown_codes_are_failures(void **state)
 	(void)state;
 	for (size_t i = 0; i < N_OF(rows); i++) {
 		for (unsigned code = 1; code < 65536; code++) {
-			enum wire_code expected = code <= WIRE_EPROTO
+			enum wire_code expected = code <= WIRE_EKEYREJECTED
 						      ? (enum wire_code)code
 						      : WIRE_EIO;
 			enum wire_code got;

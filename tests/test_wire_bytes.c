@@ -230,6 +230,57 @@ static void requests_are_the_page_s(void **state)
 	expect(&m);
 }
 
+static void questions_are_the_page_s(void **state)
+{
+	struct wire_msg m = { .type = WIRE_ASK };
+	uint8_t share[WIRE_PAIR_SHARE], tag[WIRE_PAIR_TAG];
+
+	(void)state;
+	m.ask.size = 5;
+	strcpy(m.ask.name, "n");
+	begin(4), number(8, 5), name("n");
+	expect(&m);
+
+	m = (struct wire_msg){ .type = WIRE_ANSWER };
+	m.answer.code = WIRE_EACCES;
+	begin(5), number(2, 2);
+	expect(&m);
+
+	m = (struct wire_msg){ .type = WIRE_UNASK };
+	begin(6);
+	expect(&m);
+
+	memset(share, 's', sizeof(share));
+	memset(tag, 't', sizeof(tag));
+	m = (struct wire_msg){ .type = WIRE_PAIR };
+	m.pair.kind = WIRE_PAIR_GROUP;
+	m.pair.step = 2;
+	m.pair.bytes = share;
+	m.pair.len = sizeof(share);
+	begin(7), number(1, 2), number(1, 2);
+	text("ssssssssssssssssssssssssssssssss");
+	expect(&m);
+	m.pair.step = 3;
+	m.pair.bytes = tag;
+	m.pair.len = sizeof(tag);
+	begin(7), number(1, 2), number(1, 3);
+	text("tttttttttttttttttttttttttttttttt");
+	text("tttttttttttttttttttttttttttttttt");
+	expect(&m);
+	/* Shares and tags are told apart by the step. */
+	page[2] = 2;
+	assert_false(decodes(page, page_len));
+	page[2] = 4;
+	assert_true(decodes(page, page_len));
+	page[2] = 5;
+	assert_false(decodes(page, page_len));
+
+	m = (struct wire_msg){ .type = WIRE_UNPAIRED };
+	m.unpaired.code = WIRE_EKEYREJECTED;
+	begin(8), number(2, 26);
+	expect(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -237,6 +288,7 @@ int main(void)
 		cmocka_unit_test(reads_are_the_page_s),
 		cmocka_unit_test(patch_is_the_page_s),
 		cmocka_unit_test(requests_are_the_page_s),
+		cmocka_unit_test(questions_are_the_page_s),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

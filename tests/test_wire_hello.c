@@ -18,14 +18,14 @@
 static void codes_and_errnos_match(void **state)
 {
 	(void)state;
-	for (int c = WIRE_OK; c <= WIRE_EPROTO; c++) {
+	for (int c = WIRE_OK; c <= WIRE_EKEYREJECTED; c++) {
 		int err = wire_code_to_errno((enum wire_code)c);
 
 		assert_true(c == WIRE_OK ? err == 0 : err < 0);
 		assert_int_equal(wire_code_from_errno(err), c);
 		assert_int_equal(wire_code_from_errno(-err), c);
 	}
-	assert_int_equal(wire_code_to_errno((enum wire_code)26), -EIO);
+	assert_int_equal(wire_code_to_errno((enum wire_code)27), -EIO);
 	assert_int_equal(wire_code_to_errno((enum wire_code)65535), -EIO);
 	assert_int_equal(wire_code_from_errno(-EUCLEAN), WIRE_EIO);
 	assert_int_equal(wire_code_from_errno(123456), WIRE_EIO);
@@ -99,6 +99,26 @@ static void hello_comes_back(void **state)
 
 #define HELLO(s) hello_decodes(s, sizeof(s) - 1, &h)
 
+static void hello_says_whether_there_is_a_group(void **state)
+{
+	struct wire_hello h = { .name = "h", .group = true }, got;
+	uint8_t buf[16];
+	size_t len, ret;
+
+	(void)state;
+	assert_int_equal(wire_hello_encode(&h, buf, sizeof(buf), &len), 0);
+	assert_int_equal(len, 4 + 1 + 3);
+	assert_true(hello_decodes((char *)buf, len, &got));
+	assert_true(got.group);
+	for (size_t cut = 0; cut < len; cut++) {
+		/* Without the extension it is a hello, too. */
+		assert_int_equal(
+		    hello_decodes((char *)buf, cut, &got), cut == 5);
+		assert_int_equal(
+		    wire_hello_encode(&h, buf, cut, &ret), -EMSGSIZE);
+	}
+}
+
 static void hello_is_checked(void **state)
 {
 	char buf[4 + 255] = { 0, 0, 0, 64 };
@@ -122,6 +142,9 @@ static void hello_is_checked(void **state)
 	assert_true(HELLO("\0\1\0\1h\x09\0\2ab\x09\0\1c"));
 	assert_int_equal(h.port, 256);
 	assert_string_equal(h.name, "h");
+	assert_false(h.group);
+	assert_true(HELLO("\0\1\0\1h\x09\0\1c\1\0\0"));
+	assert_true(h.group);
 	assert_false(HELLO("\0\1\0\1h\x09"));
 	assert_false(HELLO("\0\1\0\1h\x09\0"));
 	assert_false(HELLO("\0\1\0\1h\x09\0\3ab"));
@@ -135,6 +158,7 @@ int main(void)
 		cmocka_unit_test(codes_and_errnos_match),
 		cmocka_unit_test(preamble_is_told_apart),
 		cmocka_unit_test(hello_comes_back),
+		cmocka_unit_test(hello_says_whether_there_is_a_group),
 		cmocka_unit_test(hello_is_checked),
 	};
 

@@ -26,11 +26,12 @@
 #define N_OF(a)  (sizeof(a) / sizeof((a)[0]))
 
 static const enum wire_type types[] = { WIRE_PING, WIRE_PONG, WIRE_BYE,
-	WIRE_OFFER, WIRE_ACCEPT, WIRE_REFUSE, WIRE_WRITE, WIRE_TRUNCATE,
-	WIRE_RESERVE, WIRE_META, WIRE_CHECKPOINT, WIRE_COMMIT, WIRE_ACK,
-	WIRE_ABORT, WIRE_XATTR, WIRE_MOVE, WIRE_READ, WIRE_DATA, WIRE_MKDIR,
-	WIRE_PATCH, WIRE_RESULT, WIRE_SYMLINK, WIRE_SETXATTR, WIRE_RENAME,
-	WIRE_SHOW, WIRE_WITHDRAW };
+	WIRE_ASK, WIRE_ANSWER, WIRE_UNASK, WIRE_PAIR, WIRE_UNPAIRED, WIRE_OFFER,
+	WIRE_ACCEPT, WIRE_REFUSE, WIRE_WRITE, WIRE_TRUNCATE, WIRE_RESERVE,
+	WIRE_META, WIRE_CHECKPOINT, WIRE_COMMIT, WIRE_ACK, WIRE_ABORT,
+	WIRE_XATTR, WIRE_MOVE, WIRE_READ, WIRE_DATA, WIRE_MKDIR, WIRE_PATCH,
+	WIRE_RESULT, WIRE_SYMLINK, WIRE_SETXATTR, WIRE_RENAME, WIRE_SHOW,
+	WIRE_WITHDRAW };
 
 static uint64_t seed = 42;
 
@@ -88,7 +89,7 @@ static inline void rnd_meta(struct wire_meta *m)
 
 static inline enum wire_code rnd_code(int least)
 {
-	int code = (int)rnd_to(WIRE_EPROTO);
+	int code = (int)rnd_to(WIRE_EKEYREJECTED);
 
 	return (enum wire_code)(code < least ? least : code);
 }
@@ -242,6 +243,26 @@ static inline void rnd_answer(struct wire_msg *m, const uint8_t *bytes)
 	}
 }
 
+static inline void rnd_asking(struct wire_msg *m, const uint8_t *bytes)
+{
+	switch (m->type) {
+	case WIRE_ASK:
+		m->ask.size = rnd() & 1 ? WIRE_SIZE_UNKNOWN : rnd_to(MAX_FILE);
+		rnd_name(m->ask.name);
+		break;
+	case WIRE_ANSWER: m->answer.code = rnd_code(0); break;
+	case WIRE_PAIR:
+		m->pair.kind = (enum wire_pair)(1 + rnd_to(1));
+		m->pair.step = 1 + (unsigned)rnd_to(3);
+		m->pair.bytes = bytes;
+		m->pair.len =
+		    m->pair.step <= 2 ? WIRE_PAIR_SHARE : WIRE_PAIR_TAG;
+		break;
+	case WIRE_UNPAIRED: m->unpaired.code = rnd_code(1); break;
+	default: break; /* UNASK */
+	}
+}
+
 /* A message of this type that is allowed, and touches its limits often. */
 static inline struct wire_msg rnd_message(
     enum wire_type type, const uint8_t *bytes)
@@ -261,6 +282,11 @@ static inline struct wire_msg rnd_message(
 		m.pong.policy = (enum wire_policy)(1 + rnd_to(2));
 		break;
 	case WIRE_BYE: m.bye.code = rnd_code(0); break;
+	case WIRE_ASK:
+	case WIRE_ANSWER:
+	case WIRE_UNASK:
+	case WIRE_PAIR:
+	case WIRE_UNPAIRED: rnd_asking(&m, bytes); break;
 	case WIRE_OFFER:
 		m.offer.tag = (uint32_t)rnd();
 		rnd_id(m.offer.id);

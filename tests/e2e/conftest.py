@@ -1,11 +1,15 @@
 """What the end-to-end tests share: machines, pairs of mounts, a watchdog.
 
+With xdist's -n they run beside each other, a bed for every worker; what is
+marked `alone` measures, and has the machine for itself in a run without -n.
+
 A daemon that does not exit 0, or logs an error that the test did not expect,
 fails the test; whatever a bed leaves behind fails the run.
 
 Environment: GTFS_BIN (the binary), GTFS_WRAP (a command to run it under),
 GTFS_TEST_SCALE (a factor for deadlines), GTFS_SANITIZER (its name; figures are
-then printed, not asserted), GTFS_TEST_COUNTS (a file for the totals).
+then printed, not asserted), GTFS_TEST_COUNTS (a file for the totals, to which a
+line is added).
 """
 
 import faulthandler
@@ -22,8 +26,9 @@ import netbed
 from daemon import Local, Mount, binary
 from hostile_target import free_port
 
+TESTS_AT_ONCE = 8  # that a worker takes: neighbours, which share a pair
+
 _serial = itertools.count(1)
-_figures = []
 
 
 def pytest_addoption(parser):
@@ -36,6 +41,43 @@ def pytest_configure(config):
     program = Path(binary()[-1])
     if not os.access(program, os.X_OK):
         raise pytest.UsageError(f"no {program}: build first, or set GTFS_BIN")
+    if not os.geteuid() and not hasattr(config, "workerinput"):
+        netbed.remove_stale()
+
+
+def pytest_unconfigure(config):
+    """A worker that crashed has left its bed."""
+    if not os.geteuid() and not hasattr(config, "workerinput"):
+        netbed.remove_stale()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Neighbours(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            if not hasattr(self, "scopes"):
+                self.scopes, files = {}, {}
+                for test in self.collection:
+                    file = test.split("::")[0]
+                    files[file] = number = files.get(file, -1) + 1
+                    self.scopes[test] = f"{file} {number // TESTS_AT_ONCE}"
+            return self.scopes[nodeid]
+
+        def remove_node(self, node):
+            """What crashed its worker has failed, and is not run again."""
+            work = self.assigned_work[node]
+            crashed = next((test for unit in work.values()
+                            for test, done in unit.items() if not done), None)
+            for scope, unit in list(work.items()):
+                if crashed in unit:
+                    unit[crashed] = True
+                if all(unit.values()):
+                    del work[scope]
+            super().remove_node(node)
+            return crashed
+    return Neighbours(config, log)
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -46,26 +88,35 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_terminal_summary(terminalreporter, exitstatus):
-    for text in _figures:
-        terminalreporter.write_line(f"figure: {text}")
+    if hasattr(terminalreporter.config, "workerinput"):
+        return
+    stats = terminalreporter.stats
+    for outcome in "passed", "failed":
+        for report in stats.get(outcome, ()):
+            for name, text in report.user_properties:
+                if name == "figure":
+                    terminalreporter.write_line(f"figure: {text}")
     counts = os.environ.get("GTFS_TEST_COUNTS")
     if not counts:
         return
-    stats = terminalreporter.stats
 
     def number(*outcomes):
         return sum(len(stats.get(outcome, ())) for outcome in outcomes)
     failed = number("failed", "error", "xpassed")
-    if exitstatus and not failed:
+    selected_none = exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
+    if exitstatus and not failed and not selected_none:
         failed = 1  # interrupted, or not collected
-    Path(counts).write_text(f"{number('passed')} {failed} "
-                            f"{number('skipped', 'xfailed')}\n")
+    with open(counts, "a") as file:
+        file.write(f"{number('passed')} {failed} "
+                   f"{number('skipped', 'xfailed')}\n")
 
 
 @pytest.fixture
-def figure():
+def figure(request):
     """figure("text"): a measured value, printed at the end of the run."""
-    return _figures.append
+    def figure(text):
+        request.node.user_properties.append(("figure", text))
+    return figure
 
 
 @pytest.fixture
@@ -87,7 +138,6 @@ def bed(nothing_left):
     why = netbed.why_not()
     if why:
         pytest.skip(why)
-    netbed.remove_stale()
     bed = netbed.Bed("ab")
     yield bed
     bed.close()

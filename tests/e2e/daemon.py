@@ -197,8 +197,8 @@ class Mount:
         return dict(line.split(": ", 1) for line in text.splitlines())
 
     def peer_record(self, name):
-        """[name, state, fingerprint, addresses, seen, free, policy, theirs]
-        of a peer, or None."""
+        """[name, state, fingerprint, addresses, seen, free, policy, theirs,
+        verified] of a peer, or None."""
         for record in self.table("peers"):
             if record[0] == name:
                 return record

@@ -1,4 +1,4 @@
-"""The demonstration: two machines, one file and one directory.
+"""The demonstration: two machines that meet, one file and one directory.
 
 usage: demo.py GTFS
 
@@ -14,6 +14,7 @@ from pathlib import Path
 import netbed
 from daemon import Local, Mount
 from material import MIB, make_tree, random_file, sha256
+from netbed import wait_for
 
 SIZE = 256 * MIB
 PORTS = {"desk": 47101, "laptop": 47102}
@@ -60,13 +61,39 @@ def start_machines(why):
                           "--peer", f"{other}=127.0.0.1:{PORTS[other]}")
                    for name, other in (("desk", "laptop"),
                                        ("laptop", "desk"))}
-    step("gtfs on both; --accept lan lets machines of this network in")
+    step("gtfs on both")
     mounts = []
     for name in "desk", "laptop":
-        say(f"{name}$ gtfs --accept lan "
-            + " ".join(options[name] + ("~/gt",)))
-        mounts.append(Mount(hosts[name], *options[name]))
+        say(f"{name}$ " + " ".join(("gtfs",) + options[name] + ("~/gt",)))
+        mounts.append(Mount(hosts[name], *options[name], accept=None))
     return bed, *mounts
+
+
+def gtfs(mount, *words):
+    """The command, as a person would have typed it there."""
+    say(f"{mount.name}$ gtfs {' '.join(words)}")
+    for line in mount.command(*words).stdout.splitlines():
+        say(f"    {line}")
+
+
+def introduce(desk, laptop):
+    """The first copy waits for a person; no later one does."""
+    step("they have never met: the first copy waits until its owner says yes")
+    (desk.paths.top / "hello.txt").write_text("hello\n")
+    say("desk$ cp hello.txt ~/gt/peers/laptop/ &")
+    copy = desk.popen("cp", desk.paths.top / "hello.txt", desk.to("laptop"))
+    requests = laptop.path / ".gtfs" / "requests"
+    wait_for(lambda: os.listdir(requests), 20, "the question")
+    gtfs(laptop, "requests")
+    gtfs(desk, "why", "laptop")
+    assert not laptop.arrived(), "it has arrived before its owner said yes"
+    gtfs(laptop, "accept", "desk")
+    assert copy.wait(20) == 0
+    say("cp has ended with status 0")
+    show(laptop, "cat ~/gt/inbox/hello.txt")
+    step("the words that both screens must show: nobody is in between")
+    gtfs(desk, "verify", "laptop")
+    gtfs(laptop, "verify", "desk", "--yes")
 
 
 def demonstrate(desk, laptop, typed):
@@ -76,6 +103,7 @@ def demonstrate(desk, laptop, typed):
     say(f"each sees the other after {time.monotonic() - started:.1f} s, "
         f"with {typed} typed")
     show(desk, "ls ~/gt/peers/")
+    introduce(desk, laptop)
 
     step(f"a file of {SIZE // MIB} MiB")
     source = random_file(desk.paths.top / "holiday.mov", SIZE)

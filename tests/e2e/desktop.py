@@ -5,6 +5,7 @@ What a window shows is read by selecting all of it and asking the clipboard.
 GTFS_TEST_SCREENSHOTS names a directory for pictures to look at.
 """
 
+import functools
 import os
 import re
 import signal
@@ -12,7 +13,8 @@ import subprocess
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from netbed import SCALE, wait_for
+from netbed import MS_PRIVATE, SCALE, enter_private_mounts, wait_for
+from screen import Screen
 
 
 class Desktop:
@@ -27,8 +29,13 @@ class Desktop:
         for name in "DISPLAY", "DBUS_SESSION_BUS_ADDRESS", "WAYLAND_DISPLAY":
             self.env.pop(name, None)
         read, write = os.pipe()
-        self.spawn(["Xvfb", "-displayfd", str(write), "-nolisten", "tcp",
-                    "-screen", "0", "1000x700x24"], pass_fds=[write])
+        # Without -noreset it would throw everybody out whenever the last one
+        # leaves: a file manager that comes as xdotool goes.
+        self.spawn(["Xvfb", "-noreset", "-displayfd", str(write),
+                    "-nolisten", "tcp",
+                    "-screen", "0", "1000x700x24", "-fbdir", str(home)],
+                   pass_fds=[write])
+        self.screen = Screen(home)
         os.close(write)
         with os.fdopen(read) as answer:
             self.env["DISPLAY"] = f":{answer.readline().strip()}"
@@ -82,26 +89,34 @@ class Desktop:
                 if re.fullmatch(title, name):
                     return window
             return None
-        return wait_for(look, 20, f"a window {title!r}")
+        return wait_for(look, 20, lambda: (
+            self.picture("no such window") or
+            f"a window {title!r}: {self.windows()}\n"
+            + (self.home / "log").read_text(errors="replace")))
 
     def keys(self, window, *keys):
         self.xdotool("windowfocus", "--sync", window)
         self.xdotool("key", "--clearmodifiers", *keys)
 
-    def click(self, window, from_right, y):
+    def click_stop(self, window):
+        """Clicks at the stop button of a window, the square in it; False if
+        it shows none (yet, or any more)."""
+        self.xdotool("windowraise", window, check=False)
         shape = dict(line.split("=") for line in self.xdotool(
             "getwindowgeometry", "--shell", window, check=False))
-        if "WIDTH" in shape:
-            self.xdotool("mousemove", "--window", window,
-                         int(shape["WIDTH"]) - from_right, y, "click", 1,
-                         check=False)
+        if "WIDTH" not in shape:
+            return False
+        left, top = int(shape["X"]), int(shape["Y"])
+        at = self.screen.find_square(left, top, int(shape["WIDTH"]),
+                                     int(shape["HEIGHT"]))
+        if at:
+            self.xdotool("mousemove", left + at[0], top + at[1], "click", 1)
+        return bool(at)
 
     def picture(self, name):
         top = os.environ.get("GTFS_TEST_SCREENSHOTS")
         if top:
-            subprocess.run(["import", "-window", "root",
-                            str(Path(top) / f"{name}.png")],
-                           env=self.env, check=True)
+            self.screen.save(Path(top) / f"{name}.png")
 
     def clipboard(self, target="text/uri-list"):
         shown = subprocess.run(
@@ -115,7 +130,9 @@ class FileManager:
 
     def __init__(self, desktop, folder):
         self.desktop, self.folder = desktop, folder
-        desktop.spawn(["thunar", str(folder)])
+        # It looks at every mount there is, and other runs stop their daemons.
+        desktop.spawn(["thunar", str(folder)], preexec_fn=functools.partial(
+            enter_private_mounts, MS_PRIVATE, desktop.home.parents[1]))
         desktop.window(re.escape(folder.name) + " - Thunar")
 
     @property
@@ -137,8 +154,10 @@ class FileManager:
                       for uri in self.desktop.clipboard())
 
     def wait_shown(self, names):
-        wait_for(lambda: self.shown() == sorted(names), 20,
-                 f"{names} in the window")
+        """These, beside what was there before."""
+        wait_for(lambda: set(names) <= set(self.shown()), 20, lambda: (
+            self.desktop.picture("not shown") or
+            f"{names} in the window: {self.shown()}"))
 
     def copy_all(self, names):
         """The whole folder is in the clipboard, once it shows these."""

@@ -7,6 +7,8 @@ page says.
 
 import hashlib
 import hmac
+import ipaddress
+import itertools
 import os
 import socket
 import struct
@@ -23,7 +25,8 @@ PREAMBLE = b"gtfs\x01\x00\x00\x00"
 CHACHA, AES, AEGIS = 1, 2, 4
 SIZE_UNKNOWN = 2 ** 64 - 1
 
-(PING, PONG, BYE) = (1, 2, 3)
+(PING, PONG, BYE, ASK, ANSWER, UNASK) = range(1, 7)
+POLICY_ACCEPT, POLICY_ASK, POLICY_REFUSE = 1, 2, 3
 (OFFER, ACCEPT, REFUSE, WRITE, TRUNCATE, RESERVE, META, CHECKPOINT, COMMIT,
  ACK, ABORT, XATTR, MOVE, READ, DATA) = range(16, 31)
 (MKDIR, PATCH, RESULT, SYMLINK, SETXATTR, RENAME, SHOW, WITHDRAW) = range(32,
@@ -33,6 +36,16 @@ OK, EIO, EACCES, ENOSPC, EDQUOT, ECANCELED = range(6)
 EILSEQ, ESTALE, ENOENT, EEXIST, EINVAL, EPERM = 6, 8, 9, 10, 18, 19
 EFBIG, EXDEV, ENOTEMPTY, EBADMSG = 14, 20, 21, 23
 TOP = bytes(16)
+
+
+_callers = itertools.count(1 << 8)
+
+
+def own_address():
+    """An address of this machine that nobody else calls from: gtfs stops
+    listening to one that keeps breaking the protocol, and rightly so."""
+    return str(ipaddress.IPv4Address((127 << 24) + (1 << 16) +
+                                     next(_callers)))
 
 
 class Ended(Exception):
@@ -158,10 +171,11 @@ class Peer:
     """One connection to a gtfs, as a sender of files."""
 
     def __init__(self, port, static=None, name="mallory", ciphers=CHACHA,
-                 address="127.0.0.1", listens=0, handshake=True):
+                 address="127.0.0.1", listens=0, handshake=True, source=None):
         self.static = static or X25519PrivateKey.generate()
         self.name, self.ciphers, self.listens = name, ciphers, listens
-        self.socket = socket.create_connection((address, port), 5)
+        self.socket = socket.create_connection(
+            (address, port), 5, (source or own_address(), 0))
         self.socket.settimeout(10)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sent = []  # records, as they left
@@ -186,8 +200,9 @@ class Peer:
     def message_1(self):
         self.nonce = os.urandom(32)
         self.noise = Noise(self.static, b"gtfs-protocol v1" + PREAMBLE, True)
-        commitment = hashlib.blake2b(b"gtfs commitment v1" + self.nonce,
-                                     digest_size=32).digest()
+        commitment = hashlib.blake2b(
+            b"gtfs commitment v1" + self.nonce + raw(self.static),
+            digest_size=32).digest()
         return self.noise.write(["e"], commitment)
 
     def message_2(self):
@@ -195,8 +210,11 @@ class Peer:
             raise AssertionError("not the preamble")
         length = int.from_bytes(self.take(2), "big")
         payload = self.noise.read(["e", "ee", "s", "es"], self.take(length))
+        self.seed = hashlib.blake2b(
+            b"gtfs words v1" + self.noise.h + self.nonce + payload[:32],
+            digest_size=32).digest()
         self.theirs = int.from_bytes(payload[32:34], "big")
-        self.their_name = payload[38:].decode()
+        self.their_name = payload[38:38 + payload[37]].decode()
 
     def message_3(self, hello=None, nonce=None):
         payload = (self.nonce if nonce is None else nonce) + struct.pack(
@@ -315,6 +333,18 @@ def pong(cookie=0, policy=1):
 
 def bye(code=0):
     return struct.pack(">BH", BYE, code)
+
+
+def ask(name, size=SIZE_UNKNOWN):
+    return struct.pack(">BQ", ASK, size) + named(name)
+
+
+def answer(code=OK):
+    return struct.pack(">BH", ANSWER, code)
+
+
+def unask():
+    return bytes([UNASK])
 
 
 def offer(tag, name, ident=None, parent=TOP, mode=0o644, size=SIZE_UNKNOWN,
@@ -517,12 +547,17 @@ class Listener:
         noise = peer.noise = Noise(self.static,
                                    b"gtfs-protocol v1" + preamble, False)
         noise.read(["e"], peer.take(int.from_bytes(peer.take(2), "big")))
-        answer = noise.write(["e", "ee", "s", "es"], os.urandom(32) +
+        nonce = os.urandom(32)
+        answer = noise.write(["e", "ee", "s", "es"], nonce +
                              struct.pack(">H", CHACHA) + peer.hello())
+        transcript = noise.h
         peer.socket.sendall(PREAMBLE)
         peer.send_framed(answer)
         payload = noise.read(["s", "se"],
                              peer.take(int.from_bytes(peer.take(2), "big")))
+        peer.seed = hashlib.blake2b(
+            b"gtfs words v1" + transcript + payload[:32] + nonce,
+            digest_size=32).digest()
         peer.theirs = int.from_bytes(payload[32:34], "big")
         into, out = noise.split()
         peer.out, peer.into = Direction(out, CHACHA), Direction(into, CHACHA)

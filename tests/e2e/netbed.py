@@ -4,19 +4,24 @@ Each host has its own network, D-Bus and avahi-daemon; the bridge lives in one
 more namespace, the hub, so nothing here touches the machine's own network.
 File systems are shared: a mount made on any host is seen by the tests.
 
-Everything started here carries the bed's id in its environment, every mount is
+Everything started here carries the run's mark (marked.py), every mount is
 beneath the bed's directory and every namespace has its id in its name. That is
-how close() finds all of it, and how leftovers() proves that it is gone.
+how close() finds all of it, and how leftovers() proves that it is gone. Runs
+may go on beside each other: ids are random, and a bed whose lock file nobody
+holds is one that was killed (remove_stale).
 
 Used by the tests (conftest.py) and by the demo (demo.py). Needs root.
 """
 
 import atexit
+import contextlib
 import ctypes
 import ctypes.util
+import fcntl
 import functools
 import itertools
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -25,8 +30,12 @@ import threading
 import time
 from pathlib import Path
 
-MARK = "GTFS_BED"
+from marked import mark_children, marked, signal_all
+
+MARK = "GTFS_BED"  # for who looks at an environment by hand
+RUN = f"gtfs-{secrets.token_hex(4)}"
 NETNS = Path("/run/netns")
+NETNS_MADE = Path("/run/gtfs-made-netns")
 BUS = "unix:abstract=gtfs-bed-bus"  # abstract names are one network's own
 SCALE = float(os.environ.get("GTFS_TEST_SCALE", "1"))
 
@@ -34,7 +43,7 @@ _serial = itertools.count(1)
 _libc = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True)
 
 CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
-MS_REC, MS_SLAVE = 0x4000, 0x80000
+MS_REC, MS_PRIVATE, MS_SLAVE = 0x4000, 0x40000, 0x80000
 MNT_DETACH = 2
 
 
@@ -92,33 +101,13 @@ def is_mount_point(path):
     return any(point == str(path) for point, _ in mounts_beneath(path.parent))
 
 
-def processes_of(bed_id):
-    """The pids that carry this bed's id, zombies left out."""
-    mark = f"{MARK}={bed_id}".encode()
-    found = []
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdigit():
-            continue
-        try:
-            environ = Path(entry.path, "environ").read_bytes()
-        except OSError:
-            continue
-        if mark in environ.split(b"\0"):
-            found.append(int(entry.name))
-    return found
-
-
-def kill_all(bed_id, timeout=10):
-    """SIGKILL for every process of a bed, until there are none."""
+def kill_all(find, timeout=10):
+    """SIGKILL for every process that find() finds, until there are none."""
     def none_left():
-        left = processes_of(bed_id)
-        for pid in left:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        left = find()
+        signal_all(left)
         return not left
-    wait_for(none_left, timeout, lambda: f"end of {processes_of(bed_id)}")
+    wait_for(none_left, timeout, lambda: f"end of {find()}")
 
 
 def unmount_beneath(directory):
@@ -139,19 +128,18 @@ def _mount(source, target, kind, flags):
     return 0
 
 
-def enter_private_run(netns):
-    """In a forked child: that network, and a /run of its own.
+def enter_private_mounts(propagation, keep="/nowhere"):
+    """In a forked child: mounts of its own, of which FUSE's go, but for those
+    in one directory. A copy of somebody's FUSE mount would keep it busy after
+    its end, and who looks at all mounts would wait for a daemon that is stopped.
 
     Where the root directory is a chroot it is no mount point, and what is
     mounted beneath it would spread to everybody: from the real root of this
-    (new) mount namespace the tree is made a slave first.
+    (new) mount namespace the tree is made a slave, or private, first.
     """
-    with open(netns) as file:
-        if _libc.setns(file.fileno(), CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), "setns")
     if _libc.unshare(CLONE_NEWNS):
         raise OSError(ctypes.get_errno(), "unshare")
-    if _mount(None, "/", None, MS_REC | MS_SLAVE):
+    if _mount(None, "/", None, MS_REC | propagation):
         here = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
         inner = tempfile.mkdtemp()
         os.chroot(inner)
@@ -159,16 +147,23 @@ def enter_private_run(netns):
         for _ in range(64):
             os.chdir("..")
         os.chroot(".")
-        error = _mount(None, "/", None, MS_REC | MS_SLAVE)
+        error = _mount(None, "/", None, MS_REC | propagation)
         os.fchdir(here)
         os.chroot(".")
         os.rmdir(inner)
         if error:
-            raise OSError(error, "making the mounts a slave")
-    # A copy of somebody's FUSE mount would keep it busy after its end.
+            raise OSError(error, "making the mounts its own")
     for point, kind in mounts_beneath("/"):
-        if kind.startswith("fuse"):
+        if kind.startswith("fuse") and not point.startswith(f"{keep}/"):
             _libc.umount2(os.fsencode(point), MNT_DETACH)
+
+
+def enter_private_run(netns):
+    """In a forked child: that network, and a /run of its own."""
+    with open(netns) as file:
+        if _libc.setns(file.fileno(), CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "setns")
+    enter_private_mounts(MS_SLAVE)
     error = _mount("tmpfs", "/run", "tmpfs", 0)
     if error:
         raise OSError(error, "tmpfs on /run")
@@ -347,6 +342,45 @@ class Capture:
         return self.path.read_bytes()
 
 
+def base():
+    """Where the directories of beds are."""
+    return Path(os.environ.get("GTFS_TEST_DIR") or tempfile.gettempdir())
+
+
+def lock_bed(directory):
+    """Holds its lock file, which says the run's mark, as long as this process
+    lives. It is locked before it has its name."""
+    fresh = directory / "lock.new"
+    file = open(fresh, "w")
+    file.write(f"{mark_children()}\n")
+    file.flush()
+    fcntl.flock(file, fcntl.LOCK_EX)
+    fresh.rename(directory / "lock")
+    return file
+
+
+@contextlib.contextmanager
+def netns_lock():
+    """Alone, of all runs, with the mount of /run/netns. (On the directory
+    above: ip locks that one itself.)"""
+    fd = os.open(NETNS.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def delete_namespaces(names):
+    with netns_lock():
+        for name in names:
+            run(["ip", "netns", "delete", name], check=False)
+        if NETNS_MADE.exists() and not any(NETNS.iterdir()):
+            while is_mount_point(NETNS):
+                _libc.umount2(os.fsencode(NETNS), MNT_DETACH)
+            NETNS_MADE.unlink()
+
+
 class Bed:
     """Hosts by name, e.g. Bed("ab").hosts["a"]; close() removes it all.
 
@@ -354,13 +388,12 @@ class Bed:
     """
 
     open_beds = set()
-    made_netns = False
 
     def __init__(self, names="ab", avahi=True, hub=True):
-        self.id = f"gtfs-{os.getpid()}-{next(_serial)}"
-        self.dir = Path(tempfile.mkdtemp(
-            prefix=f"{self.id}-", dir=os.environ.get("GTFS_TEST_DIR")))
-        self.dir.chmod(0o711)
+        self.id = f"{RUN}-{next(_serial)}"
+        self.dir = base() / self.id
+        self.dir.mkdir(0o711)
+        self.lock = lock_bed(self.dir)
         self.hub = f"{self.id}-hub"
         self.namespaces, self.processes, self.mounts = [], [], []
         self.hosts = {}
@@ -388,9 +421,10 @@ class Bed:
             host.wait_avahi()
 
     def add_namespace(self, name):
-        if not is_mount_point(NETNS):
-            Bed.made_netns = True  # by the next line
-        run(["ip", "netns", "add", name])
+        with netns_lock():
+            if not is_mount_point(NETNS):
+                NETNS_MADE.touch()  # by the next line
+            run(["ip", "netns", "add", name])
         self.namespaces.append(name)
 
     def in_hub(self, command):
@@ -400,19 +434,29 @@ class Bed:
     def capture(self):
         return Capture(self)
 
+    def running(self):
+        """What it started and what runs in its networks; with the last bed,
+        everything that the run has started and orphaned."""
+        if Bed.open_beds <= {self}:
+            return marked(mark_children())
+        found = [process.pid for process in self.processes
+                 if process.poll() is None]
+        for name in self.namespaces:
+            found += marked(mark_children(), NETNS / name)
+        return found
+
     def close(self):
         """Ends and removes everything, whatever state it is in."""
-        kill_all(self.id)
+        kill_all(self.running)
         for process in self.processes:
             process.wait()
         unmount_beneath(self.dir)
-        while self.namespaces:
-            run(["ip", "netns", "delete", self.namespaces.pop()], check=False)
-        if Bed.made_netns and not any(NETNS.iterdir()):
-            while is_mount_point(NETNS):
-                _libc.umount2(os.fsencode(NETNS), MNT_DETACH)
+        if self.namespaces:
+            delete_namespaces(self.namespaces)
+            self.namespaces.clear()
         if not mounts_beneath(self.dir):
             shutil.rmtree(self.dir, ignore_errors=True)
+        self.lock.close()
         Bed.open_beds.discard(self)
 
     @classmethod
@@ -422,8 +466,11 @@ class Bed:
 
 
 def close_all_on_sigterm():
-    """SIGTERM ends this process as ^C does, and atexit removes the beds."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """SIGTERM ends this process as ^C does, and atexit removes the beds. (Not
+    in another thread, where execnet now and then runs a worker: who started
+    that one removes its beds.)"""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 atexit.register(Bed.close_all)
@@ -431,31 +478,29 @@ atexit.register(Bed.close_all)
 
 def leftovers():
     """What beds of this process have left behind: ideally nothing."""
-    prefix = f"gtfs-{os.getpid()}-"
     left = [f"mount {point}" for point, _ in mounts_beneath("/")
-            if f"/{prefix}" in point]
+            if f"/{RUN}-" in point]
+    left += [f"directory {path}" for path in base().glob(f"{RUN}-*")]
     if NETNS.is_dir():
-        left += [f"namespace {entry.name}" for entry in NETNS.iterdir()
-                 if entry.name.startswith(prefix)]
-    for number in range(1, next(_serial)):
-        left += [f"process {pid}" for pid in processes_of(f"{prefix}{number}")]
-    return left
+        left += [f"namespace {path}" for path in NETNS.glob(f"{RUN}-*")]
+    return left + [f"process {pid}" for pid in marked(mark_children())]
 
 
 def remove_stale():
-    """Removes the beds of test runs that were killed before they could."""
-    base = Path(os.environ.get("GTFS_TEST_DIR") or tempfile.gettempdir())
-    for directory in base.glob("gtfs-*-*-*"):
-        pid, number = directory.name.split("-")[1:3]
-        if not pid.isdigit() or Path(f"/proc/{pid}").exists():
-            continue
-        bed_id = f"gtfs-{pid}-{number}"
-        kill_all(bed_id)
-        unmount_beneath(directory)
-        for namespace in NETNS.glob(f"{bed_id}-*"):
-            run(["ip", "netns", "delete", namespace.name], check=False)
-        if not mounts_beneath(directory):
-            shutil.rmtree(directory, ignore_errors=True)
+    """Removes the beds of test runs that were killed before they could: those
+    whose lock has been let go. One without a lock is being made."""
+    for path in base().glob("gtfs-*/lock"):
+        with contextlib.suppress(OSError), open(path) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mark = int(lock.read())
+            kill_all(functools.partial(marked, mark))
+            unmount_beneath(path.parent)
+            names = [entry.name for entry in
+                     NETNS.glob(f"{path.parent.name}-*")]
+            if names:
+                delete_namespaces(names)
+            if not mounts_beneath(path.parent):
+                shutil.rmtree(path.parent, ignore_errors=True)
 
 
 def why_not():

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -45,6 +46,26 @@ def test_a_killed_copy_leaves_nothing(pair, slow_network, scratch, how):
     wait_for(lambda: name not in os.listdir(pair.ab), 5,
              "the sender's folder no longer lists it")
     assert_next_transfer_works(pair, scratch, f"after {how.name}")
+
+
+def test_without_descriptors_a_killed_copy_leaves_nothing(pair):
+    """What cannot be read of the writer is no reason to publish."""
+    program = ("import os, signal, sys; fd = os.open(sys.argv[1], "
+               "os.O_WRONLY | os.O_CREAT); os.write(fd, b'x' * 100000); "
+               "print(flush=True); signal.pause()")
+    writer = pair.a.popen(sys.executable, "-c", program, pair.ab / "torn",
+                          stdout=subprocess.PIPE)
+    assert writer.stdout.readline()
+    daemon = pair.a.pid
+    soft, hard = resource.prlimit(daemon, resource.RLIMIT_NOFILE)
+    resource.prlimit(daemon, resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        writer.kill()
+        assert wait_gone(writer, 5) == -signal.SIGKILL
+    finally:
+        resource.prlimit(daemon, resource.RLIMIT_NOFILE, (soft, hard))
+    pair.b.wait_spool_empty()
+    assert pair.b.arrived() == []
 
 
 def test_a_copy_that_fails_by_itself_leaves_nothing(pair):

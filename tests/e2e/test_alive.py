@@ -35,6 +35,7 @@ def metadata_times(mount, folder, calls=CALLS):
     return times
 
 
+@pytest.mark.alone
 @pytest.mark.quick
 @pytest.mark.sanitize
 @pytest.mark.limit(120)
@@ -69,6 +70,7 @@ def test_metadata_is_fast_while_a_peer_is_stopped(pair, scratch, figure,
     assert b.arrived() == []
 
 
+@pytest.mark.alone
 @pytest.mark.limit(120)
 def test_many_stuck_copies_do_not_hang_the_mount(pair, scratch):
     """More of them than any pool of workers could have."""
@@ -113,6 +115,7 @@ def test_a_stopped_receiver_goes_on_where_it_was(pair, scratch, slow_network):
     assert sha256(pair.b.backing / "paused") == sha256(source)
 
 
+@pytest.mark.alone
 def test_creating_asks_nobody(pair):
     """touch, mkdir and mv towards a stopped peer: CREATE does not wait."""
     pair.b.pause()

@@ -101,6 +101,29 @@ def test_metadata_set_during_a_commit_is_carried(fresh_pair):
     wait_for(right, 5, "its metadata")
 
 
+def test_what_waits_for_a_commit_is_bounded_and_in_order(fresh_pair):
+    a, b = fresh_pair(PATIENCE)
+    path = a.to("b") / "meta"
+    closing = Closing(path, b"content")
+    b.pause()
+    closing.begin()
+    for number in range(2000):
+        os.chmod(path, 0o600 | number % 8)
+        os.setxattr(path, "user.k", b"%d" % number)
+    os.setxattr(path, "user.most", b"m" * 50000)
+    with fails(errno.ENOSPC):
+        os.setxattr(path, "user.more", b"m" * 50000)
+    os.chmod(path, 0o751)
+    b.resume()
+    closing.end()
+
+    def right():
+        st = os.stat(b.backing / "meta")
+        return (stat.S_IMODE(st.st_mode) == 0o751 and
+                attributes(b.backing / "meta")["user.k"] == b"1999")
+    wait_for(right, 5, "its metadata")
+
+
 def test_metadata_of_what_is_held_is_carried(pair):
     path = fill(pair.ab / "held.part", b"x")
     os.chmod(path, 0o640)

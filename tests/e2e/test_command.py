@@ -1,5 +1,6 @@
 """The gtfs command: its beginning, its end, its files, its words."""
 
+import errno
 import json
 import os
 import re
@@ -46,8 +47,10 @@ def test_version_and_help_say_what_exists():
     text = gtfs("--help")
     assert text.returncode == 0
     for option in ("--name", "--inbox", "--state", "--listen", "--discovery",
-                   "--peer", "--accept", "--ack", "--patience", "peers",
-                   "status", "accept", "forget", "stop", "--mount", "--json"):
+                   "--peer", "--accept", "--ask-timeout", "--ack",
+                   "--patience", "peers", "status", "requests", "why",
+                   "accept", "--quota", "refuse", "forget", "verify", "pair",
+                   "stop", "--mount", "--json"):
         assert option in text.stdout, option
 
 
@@ -217,7 +220,7 @@ def test_self_says_who_this_is(pair):
 def test_peers_has_one_line_a_peer(pair):
     assert len(pair.a.table("peers")) == 1
     record = pair.a.peer_record("b")
-    assert len(record) == 8
+    assert len(record) == 9
     assert record[2] == pair.b.self_info()["fingerprint"]
     assert "10.77.0.2" in record[3] or "fe80:" in record[3]
     assert int(record[5]) > 0
@@ -253,10 +256,13 @@ def test_events_grow_and_end_at_their_end(pair, scratch):
 
 def test_the_tree_is_as_documented(pair):
     assert sorted(os.listdir(pair.a.path)) == [".gtfs", "inbox", "peers"]
-    assert {"self", "peers", "transfers", "events", "control"} <= set(
-        os.listdir(pair.a.path / ".gtfs"))
+    assert sorted(os.listdir(pair.a.path / ".gtfs")) == [
+        "control", "events", "peers", "requests", "self", "transfers", "why"]
+    assert os.listdir(pair.a.path / ".gtfs/why") == ["b"]
+    assert os.listdir(pair.a.path / ".gtfs/requests") == []
     assert os.listdir(pair.a.peers) == ["b"]
-    for directory in pair.a.path, pair.a.peers:
+    for directory in (pair.a.path, pair.a.peers, pair.a.path / ".gtfs/why",
+                      pair.a.path / ".gtfs/requests"):
         with pytest.raises(OSError):
             (directory / "new").mkdir()
         with pytest.raises(OSError):
@@ -270,8 +276,209 @@ def test_control_answers_on_the_same_descriptor(pair):
     try:
         with pytest.raises(OSError):
             os.write(fd, b"no-such-command\n")
+        assert os.read(fd, 4096).startswith(b"the commands are: ")
+        assert os.read(fd, 4096) == b""
     finally:
         os.close(fd)
+    done = pair.a.sh('exec 3<>"$1" 2>/dev/null; '
+                     'for line in "accept b" "refuse nobody"; do '
+                     'echo "$line" >&3; cat <&3; done',
+                     pair.a.path / ".gtfs" / "control")
+    fingerprint = pair.a.peer_record("b")[2]
+    assert done.stdout.splitlines() == [
+        f"b may send to this machine: fingerprint {fingerprint}",
+        "no machine named nobody is known: see .gtfs/peers"]
+
+
+def ask_and_park(a, b, scratch, name="waiting"):
+    """A copy to b that waits for b's owner: (process, the question's path)."""
+    source = random_file(scratch / name, 1234)
+    copy = a.popen("cp", source, a.to("b"), stderr=subprocess.PIPE, text=True)
+    path = b.path / ".gtfs/requests/a"
+    wait_for(path.exists, 10, "a question")
+    return copy, path
+
+
+def errno_of(path, text):
+    fd = os.open(path, os.O_WRONLY)
+    try:
+        os.write(fd, text)
+    except OSError as error:
+        return error.errno
+    finally:
+        os.close(fd)
+    return 0
+
+
+@pytest.mark.quick
+def test_a_question_is_a_file(fresh_pair, scratch):
+    a, b = fresh_pair(accept_a="ask", accept_b="ask")
+    copy, path = ask_and_park(a, b, scratch)
+    lines = dict(line.split(": ") for line in path.read_text().splitlines())
+    assert list(lines) == ["name", "fingerprint", "words", "file", "size",
+                           "address", "asked", "expires"]
+    assert lines["file"] == "waiting" and 0 < int(lines["expires"]) <= 30
+    record, = b.json("requests")
+    assert record["name"] == "a" and record["words"] == lines["words"]
+    assert "waiting" in b.command("requests").stdout
+    waits, = a.transfers("waiting")
+    assert waits["state"] == "waiting"
+    assert waits["reason"] == "waits for b's owner to accept"
+    assert os.getxattr(a.to("b"), "user.gtfs.state") == b"asking"
+
+    for text in b"\n", b"yes", b"accept it", b"accept\n\n", b"accept\0":
+        assert errno_of(path, text) == errno.EINVAL, text
+    with pytest.raises(PermissionError):
+        path.unlink()
+    with pytest.raises(PermissionError):
+        path.rename(path.parent / "b")
+    stale = os.open(path, os.O_WRONLY)
+    assert errno_of(path, b"accept") == 0
+    assert copy.wait(10) == 0 and not path.exists()
+    with pytest.raises(FileNotFoundError):
+        os.write(stale, b"refuse")
+    os.close(stale)
+    assert b.peer_record("a")[6] == "accept"
+    events = [line.split("\t")[1:] for line in
+              (b.path / ".gtfs/events").read_text().splitlines()]
+    assert ["ask", "a", lines["fingerprint"], lines["words"], "waiting",
+            "-"] in events
+    assert ["accepted", "a"] in events
+    assert ["asking", "b", lines["words"]] in [
+        line.split("\t")[1:] for line in
+        (a.path / ".gtfs/events").read_text().splitlines()]
+
+
+def test_a_later_question_is_not_answered_by_an_older_file(fresh_pair,
+                                                           scratch):
+    a, b = fresh_pair(accept_a="ask", accept_b="ask")
+    copy, path = ask_and_park(a, b, scratch)
+    with open(path, "wb", buffering=0) as first:
+        copy.kill()
+        copy.communicate()
+        wait_for(lambda: not path.exists(), 10, "no question")
+        copy, path = ask_and_park(a, b, scratch, "later")
+        with pytest.raises(FileNotFoundError):
+            first.write(b"accept")
+    assert copy.poll() is None
+    assert b.command("refuse", "a").stdout.startswith("a is declined")
+    _, error = copy.communicate(timeout=10)
+    assert copy.returncode == 1 and "Permission denied" in error
+    assert b.command("refuse", "a").stdout == "a is refused from now on\n"
+    assert b.peer_record("a")[6] == "refuse"
+    events = [line.split("\t")[1:3] for line in
+              (b.path / ".gtfs/events").read_text().splitlines()]
+    assert ["withdrawn", "a"] in events and ["declined", "a"] in events
+
+
+def test_words_are_verified_by_a_person(fresh_pair, scratch):
+    a, b = fresh_pair(accept_a="ask", accept_b="ask")
+    done = a.command("verify", "b", check=False)
+    assert done.returncode == 1
+    assert_one_line(done.stderr, b.self_info()["fingerprint"])
+    copy, path = ask_and_park(a, b, scratch)
+    assert "verified" in b.command("verify", "a").stdout
+    done = b.command("verify", "a", "--yes", check=False)
+    assert done.returncode == 1
+    assert_one_line(done.stderr, "accept it first")
+    b.command("accept", "a")
+    assert copy.wait(10) == 0
+    assert b.peer_record("a")[8] == "no"
+    assert "a is verified" in b.command("verify", "a", "--yes").stdout
+    assert b.peer_record("a")[8] == "yes"
+    assert "Its key is verified." in b.command("why", "a").stdout
+    b.command("forget", "a")
+    assert b.peer_record("a")[8] == "-"
+
+
+def typing_a_code(mount, name):
+    """`gtfs pair NAME`, its answer on the way."""
+    process = mount.popen(*binary(), "pair", name, "--mount", mount.path,
+                          stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True)
+    process.stdin.write("7-abandon-zoo\n")
+    process.stdin.close()
+
+    def waits():
+        calls = Path(f"/proc/{process.pid}/wchan").read_text()
+        return "fuse" in calls or "request_wait" in calls
+    wait_for(waits, 5, "the write to be parked")
+    return process
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL],
+                         ids=lambda how: how.name)
+def test_a_pairing_can_be_interrupted(fresh_pair, how):
+    a, b = fresh_pair()
+    b.pause()
+    try:
+        process = typing_a_code(a, "b")
+        assert "b" in a.command("peers").stdout  # nothing else waits
+        process.send_signal(how)
+        assert process.wait(3) == -how
+        done = a.command("accept", "b", timeout=3)
+        assert done.returncode == 0
+    finally:
+        b.resume()
+
+
+def test_a_pairing_ends_with_the_mount(fresh_pair):
+    a, b = fresh_pair()
+    b.pause()
+    try:
+        process = typing_a_code(a, "b")
+        a.stop(signal.SIGTERM)
+        assert process.wait(3) == 1
+    finally:
+        b.resume()
+
+
+def on_a_terminal(mount, typed, *words):
+    """(status, what the terminal showed) of a command; typed when it asks."""
+    terminal, end = os.openpty()
+    process = mount.popen(*binary(), *words, "--mount", mount.path, stdin=end,
+                          stdout=end, stderr=end)
+    os.close(end)
+    shown = b""
+    try:
+        while True:
+            shown += os.read(terminal, 4096)
+            if typed and shown.endswith((b"[y/N] ", b": ")):
+                os.write(terminal, typed)
+                typed = None
+    except OSError:  # EIO: nobody has it open any more
+        pass
+    os.close(terminal)
+    return process.wait(10), shown.decode()
+
+
+def test_a_person_is_asked_on_a_terminal(fresh_pair, scratch):
+    a, b = fresh_pair(accept_a="ask", accept_b="ask")
+    copy, _ = ask_and_park(a, b, scratch)
+    b.command("accept", "a")
+    assert copy.wait(10) == 0
+    status, shown = on_a_terminal(b, b"n\n", "verify", "a")
+    assert status == 1 and "Do both screens show the same words?" in shown
+    assert "stays unverified" in shown
+    assert b.peer_record("a")[8] == "no"
+    status, shown = on_a_terminal(b, b"y\n", "verify", "a")
+    assert status == 0 and "a is verified" in shown
+    assert b.peer_record("a")[8] == "yes"
+    status, shown = on_a_terminal(b, None, "verify", "a")
+    assert status == 0 and "Do both" not in shown
+    status, shown = on_a_terminal(b, b"7-abandon-zooo\n", "pair", "a")
+    assert status == 1 and "The code that 'gtfs pair' shows on a: " in shown
+    assert "word 2" in shown and "no guess" in shown
+
+
+def test_a_quota_is_set_or_refused_with_a_line(pair):
+    done = pair.b.command("accept", "a", "--quota", "5X", check=False)
+    assert done.returncode == 1
+    assert_one_line(done.stderr, "5X", "20G")
+    pair.b.command("accept", "a", "--quota", "5G,100")
+    pin, = (pair.b.state / "pins").iterdir()
+    assert "quota: 5000000000 100\n" in pin.read_text()
+    pair.b.command("accept", "a", "--quota", "0")
 
 
 # The commands.
@@ -300,7 +507,9 @@ def test_commands_without_a_mount_say_what_to_do(tmp_path):
 
 
 def test_unknown_names_are_one_line(pair):
-    for words in ("accept", "nobody-here"), ("forget", "nobody-here"):
+    for words in (("accept", "nobody-here"), ("forget", "nobody-here"),
+                  ("why", "nobody-here"), ("verify", "nobody-here"),
+                  ("refuse", "nobody-here")):
         done = pair.a.command(*words, check=False)
         assert done.returncode == 1
         assert_one_line(done.stderr)

@@ -87,6 +87,15 @@ def test_written_again_it_is_one_file(pair, writer):
     assert set(watcher.sizes) == {"x.tmp"}
 
 
+def test_a_chmod_of_the_spool_keeps_nothing_from_view(pair, writer):
+    write_and_close(writer, "x.tmp", b"whole")
+    for path in (pair.b.backing / ".gtfs-spool").iterdir():
+        path.chmod(0o640)
+    writer.end()
+    wait_for(lambda: pair.b.arrived() == ["x.tmp"], 3, "it is shown")
+    assert content(pair, "x.tmp") == b"whole"
+
+
 def test_what_is_held_is_the_peers_to_read(pair, writer):
     write_and_close(writer, "x.tmp", b"whole")
     assert writer.do("os.open('x.tmp', os.O_RDONLY)") == errno.EACCES

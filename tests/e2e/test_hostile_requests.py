@@ -282,10 +282,23 @@ def test_an_id_that_is_still_on_its_way_is_none(target, key):
         one.send(*messages[:-1])
         one.expect(h.ACCEPT)
         for way, message in for_id(ident, h.TOP).items():
-            refused(two, message)
+            if way != "WITHDRAW":
+                refused(two, message)
         one.send(messages[-1])
         receive_published(one)
     assert (target.backing / "on its way").read_bytes() == CONTENT
+
+
+def test_a_withdrawal_ends_what_is_still_on_its_way(target, key):
+    ident = os.urandom(16)
+    with h.Peer(target.port, key) as one, h.Peer(target.port, key) as two:
+        messages = h.file_messages(1, b"on its way", CONTENT, ident)
+        one.send(*messages[:-1])
+        one.expect(h.ACCEPT)
+        refused(two, h.withdraw(1, ident))
+        one.send(messages[-1])
+        assert h.ack_fields(one.expect_failure())[3] == h.ECANCELED
+    assert target.arrived() == []
 
 
 def test_a_name_of_our_own_is_not_reached_by_a_rename(target):

@@ -8,7 +8,7 @@ import time
 import pytest
 
 import hostile as h
-from hostile_target import CONTENT, opened, sends_well
+from hostile_target import CONTENT, free_port, opened, sends_well
 from netbed import wait_for
 
 
@@ -183,3 +183,106 @@ def test_one_key_has_few_connections(target):
     finally:
         for peer in peers:
             peer.close()
+
+
+def test_who_cannot_be_dialled_back_can_be_refused(target):
+    """Its key was pinned: so it is listed, and the name means it."""
+    name = "behind a firewall"
+    with opened(target, name=name) as peer:
+        assert name in os.listdir(target.peers)
+        assert target.peer_record(name)[1] == "offline"
+        target.command("refuse", name)
+        peer.send(h.write(1, 0, CONTENT))
+        assert peer.expect(h.ABORT) == h.abort(1, h.EACCES)
+        peer.send(h.offer(2, b"again"))
+        assert peer.expect(h.REFUSE) == h.refuse(2, h.EACCES)
+        target.command("forget", name)
+        assert name not in os.listdir(target.peers)
+        peer.send(h.offer(3, b"let in anew"))
+        assert peer.expect(h.ACCEPT)
+        target.command("accept", name)
+        peer.send(h.write(1, 0, CONTENT))
+        assert peer.alive()
+
+
+def is_heard(target, source):
+    """Does a caller from there get a handshake?"""
+    try:
+        with h.Peer(target.port, source=source) as peer:
+            return peer.alive()
+    except (h.Ended, ConnectionError):
+        return False
+
+
+def breaks_the_protocol(target, source):
+    with h.Peer(target.port, source=source) as peer:
+        peer.send(h.pong())
+        assert peer.ended()
+
+
+def test_who_keeps_breaking_the_protocol_is_not_heard(target):
+    """New keys cost nothing, so their address pays."""
+    source = h.own_address()
+    breaks_the_protocol(target, source)
+    assert is_heard(target, source)
+    for _ in range(2):
+        breaks_the_protocol(target, source)
+    wait_for(lambda: not is_heard(target, source), 5, "not heard")
+    assert is_heard(target, h.own_address())
+    sends_well(target)
+
+
+def test_who_looks_at_the_port_is_heard(target):
+    """A few connections that come to nothing mean nothing."""
+    source = h.own_address()
+    for _ in range(5):
+        with h.Peer(target.port, source=source, handshake=False) as peer:
+            peer.send_bytes(b"GET / HTTP/1.1\r\n\r\n")
+            assert peer.ended()
+    assert is_heard(target, source)
+
+
+def test_a_neighbour_of_the_hostile_goes_on(target):
+    """Two at one address: one of them is known, and the other a pest."""
+    source = h.own_address()
+    with opened(target, source=source) as known:
+        for _ in range(10):
+            breaks_the_protocol(target, source)
+        assert known.alive()
+        with opened(target, source=source, static=known.static) as second:
+            assert second.alive()
+
+
+@pytest.fixture
+def small_target(start, keep_local):
+    port = free_port()
+    mount = start(keep_local, "--discovery", "off", "--listen",
+                  f"127.0.0.1:{port}")
+    mount.port = port
+    return mount
+
+
+@pytest.mark.limit(120)
+def test_readers_who_take_nothing_are_small(small_target, figure):
+    """Forty connections that ask for all they can, and take no answer."""
+    size = 262144
+    crowd = []
+    for static in [h.X25519PrivateKey.generate() for _ in range(2)]:
+        for _ in range(20):
+            peer = opened(small_target, static=static)
+            crowd.append(peer)
+            peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            peer.send(h.truncate(1, 64 * size),
+                      *(h.read(i, i * size, size) for i in range(64)))
+    try:
+        with opened(small_target) as honest:
+            honest.send(h.truncate(1, size), h.read(7, 0, size))
+            assert honest.expect(h.DATA) == h.data(7, bytes(size))
+        figure(f"{len(crowd)} readers who take nothing: VmHWM "
+               f"{small_target.vm_hwm()} kB")
+        if not os.environ.get("GTFS_SANITIZER"):
+            assert small_target.vm_hwm() < 12000
+    finally:
+        for peer in crowd:
+            peer.close()
+    small_target.wait_spool_empty()

@@ -213,6 +213,41 @@ def test_rename_between_a_file_and_a_directory_is_refused(pair):
     wait_arrived(pair.b, "a directory", "a file")
 
 
+def test_a_file_and_a_link_replace_each_other(pair):
+    top = pair.ab / "kinds"
+    top.mkdir()
+    there = pair.b.backing / "kinds"
+    os.symlink("target", top / "name")
+    os.rename(fill(top / "file", b"content"), top / "name")
+    assert os.listdir(there) == os.listdir(top) == ["name"]
+    assert (there / "name").read_bytes() == b"content"
+    os.symlink("target", top / "link")
+    os.rename(top / "link", top / "name")
+    assert os.listdir(there) == os.listdir(top) == ["name"]
+    assert os.readlink(there / "name") == "target"
+    pair.b.wait_spool_empty()
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_a_rename_that_fails_costs_the_other_kind_nothing(pair, kind):
+    top = pair.ab / f"no {kind}"
+    top.mkdir()
+    there = pair.b.backing / top.name
+    fill(top / "file", b"content")
+    os.symlink("target", top / "link")
+    wait_for(lambda: os.path.lexists(there / "link"), 5, "the link")
+    # The receiver's user makes it his own.
+    if kind == "file":
+        (there / kind).write_bytes(b"edited there")
+    else:
+        os.unlink(there / kind)
+        os.symlink("elsewhere", there / kind)
+    with fails(errno.ESTALE):
+        os.rename(top / kind, top / {"file": "link", "link": "file"}[kind])
+    assert sorted(os.listdir(there)) == sorted(os.listdir(top)) == [
+        "file", "link"]
+
+
 def test_rename_without_replacing_and_exchange(pair):
     one, two = fill(pair.ab / "x-one", b"1"), fill(pair.ab / "x-two", b"2")
     with fails(errno.EEXIST):
@@ -280,6 +315,43 @@ def test_rename_waits_two_seconds_for_the_peer(fresh_pair):
     assert not old.exists()
     os.rename(new, old)
     assert b.arrived() == ["old"]
+
+
+def test_a_rename_that_was_never_asked_for_does_not_happen(fresh_pair):
+    """So many requests stand before it that it has not been sent."""
+    a, b = fresh_pair(PATIENCE)
+    old, new = fill(a.to("b") / "old", b"content"), a.to("b") / "new"
+    b.pause()
+    for n in range(200):
+        os.utime(old, ns=(n, n))
+    with fails(errno.ETIMEDOUT):
+        os.rename(old, new)
+    b.resume()
+    os.utime(old, ns=(500, 500))
+    wait_for(lambda: (b.backing / "old").stat().st_mtime_ns == 500, 5,
+             "all is done that was asked for")
+    assert b.arrived() == ["old"] and os.listdir(a.to("b")) == ["old"]
+
+
+def test_a_peer_that_is_away_is_asked_for_nothing(fresh_pair):
+    a, b = fresh_pair(PATIENCE)
+    path = fill(a.to("b") / "d", b"")
+    os.unlink(path)
+    path.mkdir()
+    old = fill(path / "old", b"content")
+    b.kill()
+    a.command("accept", "b")  # pinned: its folder stays
+    wait_for(lambda: os.getxattr(a.to("b"), "user.gtfs.state") == b"offline",
+             10, "b is away")
+    with fails(errno.EHOSTUNREACH):
+        os.rename(old, path / "new")
+    with fails(errno.EHOSTUNREACH):
+        os.utime(old, ns=(1, 1))
+    with fails(errno.EHOSTUNREACH):
+        os.setxattr(old, "user.k", b"v")
+    with fails(errno.EHOSTUNREACH):
+        os.symlink("target", path / "link")
+    assert os.listdir(path) == ["old"]
 
 
 class Closing:

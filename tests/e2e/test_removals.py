@@ -111,6 +111,59 @@ def test_unlink_while_a_newer_version_flies(pair):
     assert (pair.b.backing / "newer").read_bytes() == b"one"
 
 
+# What was removed and made again, before the peer was done with the removal.
+# Each goes its own way there: on whichever connection is free.
+
+ROUNDS = 40
+
+
+def remake_link(path):
+    os.symlink("target", path)
+    os.unlink(path)
+    fill(path, b"new")
+    return path.name
+
+
+def remake_file(path):
+    """The same content: no second copy, and the first is being taken back."""
+    fill(path, b"new")
+    os.unlink(path)
+    fill(path, b"new")
+    return path.name
+
+
+def remake_directory(path):
+    path.mkdir()
+    path.rmdir()
+    path.mkdir()
+    fill(path / "file", b"new")
+    return f"{path.name}/file"
+
+
+def replace_link(path):
+    """The name is taken by a rename of what is still being written."""
+    os.symlink("target", path)
+    with opened(path.with_name("x"), WRITE) as fd:
+        os.write(fd, b"new")
+        os.rename(path.with_name("x"), path)
+    return path.name
+
+
+@pytest.mark.parametrize("remake", [remake_link, remake_file, remake_directory,
+                                    replace_link], ids=lambda f: f.__name__)
+def test_a_name_is_used_again_at_once(pair, remake):
+    top = pair.ab / f"again-{remake.__name__}"
+    there = pair.b.backing / top.name
+    top.mkdir()
+    arrived = [remake(top / str(i)) for i in range(ROUNDS)]
+    # Requests are done in order: all removals come before this one.
+    (top / "last").mkdir()
+    wait_for((there / "last").is_dir, 5, "the last request is done")
+    assert [name for name in arrived if not (there / name).is_file()
+            or (there / name).read_bytes() != b"new"] == []
+    assert len(os.listdir(there)) == ROUNDS + 1
+
+
 # --- directories --------------------------------------------------------------
 
 @pytest.mark.quick
@@ -303,6 +356,7 @@ def test_cp_of_a_tree_with_links(pair, scratch):
                      pair.ab)
     assert done.stderr == ""
     there = pair.b.backing / tree.name
+    wait_for(lambda: os.path.lexists(there / "good"), 5, "the link is there")
     assert os.readlink(there / "good") == "a/f"
     assert (there / "hard").read_bytes() == b"x"
     # What cannot be carried is an error of the program, in its words.
@@ -312,4 +366,6 @@ def test_cp_of_a_tree_with_links(pair, scratch):
     os.symlink("/etc", tree / "bad")
     done = pair.a.sh('cp -a "$1" "$2/third"', tree, pair.ab, check=False)
     assert done.returncode == 1 and "not permitted" in done.stderr
-    assert sorted(os.listdir(pair.b.backing / "third")) == ["a", "good"]
+    third = pair.b.backing / "third"
+    wait_for(lambda: sorted(os.listdir(third)) == ["a", "good"], 5,
+             "all but the link that leads out")

@@ -89,19 +89,6 @@ def test_removed_under_a_name_in_use(pair, ab, name):
     assert os.listdir(ab) == []
 
 
-@pytest.mark.limit(60)
-def test_shown_while_the_writer_lives(pair, ab, writer):
-    """After ten seconds, but for locks and swaps."""
-    one = writer(ab / "n.tmp")
-    one.does("open(n, 'wb').write(b'whole')")
-    other = writer(ab / ".n.swp")
-    other.does("open(n, 'wb').write(b'swap')")
-    shows(pair.b, "n.tmp", b"whole", timeout=20)
-    assert pair.b.arrived() == ["n.tmp"]
-    assert other.ends() == 0
-    shows(pair.b, ".n.swp", b"swap")
-
-
 def test_written_again_under_a_name_in_use(pair, ab, writer):
     """Held entries are appended to, patched and overwritten as others are."""
     one = writer(ab / "n.tmp")
@@ -118,20 +105,16 @@ def test_written_again_under_a_name_in_use(pair, ab, writer):
 
 
 @pytest.mark.sanitize
-@pytest.mark.parametrize("how", ["sender killed", "sender stopped",
-                                 "receiver killed", "network cut"])
+@pytest.mark.parametrize("how", ["receiver killed", "network cut"])
 @pytest.mark.limit(90)
 def test_never_lost_behind_a_0(fresh_pair, bed, writer, how, start):
-    """Whoever vanishes then: it is shown, whole."""
+    """Whoever vanishes then: it is shown, whole. (A sender that is stopped or
+    killed, and the time after which it is shown anyway: test_held.py.)"""
     a, b = fresh_pair()
     one = writer(a.to("b") / "n.part")
     one.does("open(n, 'wb').write(b'whole')")
     assert b.arrived() == []
-    if how == "sender killed":
-        a.kill()
-    elif how == "sender stopped":
-        a.stop()
-    elif how == "receiver killed":
+    if how == "receiver killed":
         b.kill()
         a.kill()
         b = start("b", paths=b.paths)

@@ -181,6 +181,104 @@ def test_a_failed_transfer_stays_with_its_descriptors(pair, holder):
     assert content(pair, "again (2)") == b"anew\n"
 
 
+def test_a_killed_creator_harms_no_other_writer(pair, holder):
+    creator = holder(pair.a, pair.ab / "handed on")
+    writer = holder(pair.a, pair.ab / "handed on")
+    writer.do("os.write(fd, b'half ')")
+    creator.process.kill()
+    creator.process.wait()
+    assert writer.do("os.write(fd, b'whole')") == 5
+    assert writer.do("os.close(fd)") is None
+    assert content(pair, "handed on") == b"half whole"
+
+
+def test_where_both_have_written_a_kill_ends_it(pair, holder):
+    one, two = (holder(pair.a, pair.ab / "torn") for _ in range(2))
+    one.do("os.write(fd, b'one')")
+    two.do("os.pwrite(fd, b'two', 3)")
+    one.process.kill()
+    one.process.wait()
+    assert two.do("os.write(fd, b'more')") == errno.ECANCELED
+    assert two.do("os.close(fd)") == errno.ECANCELED
+    pair.b.wait_spool_empty()
+    assert "torn" not in pair.b.arrived()
+
+
+def test_a_failed_replacement_leaves_what_it_was_renamed_over(pair, holder):
+    send(pair, "target", b"one\n")
+    writer = holder(pair.a, pair.ab / "replacement")
+    writer.do("os.write(fd, b'half of another')")
+    os.rename(pair.ab / "replacement", pair.ab / "target")
+    writer.process.kill()
+    writer.process.wait()
+    pair.b.wait_spool_empty()
+    wait_for(lambda: (pair.ab / "target").stat().st_size == 4, 5,
+             "the entry shows what is there")
+    assert "replacement" not in os.listdir(pair.ab)
+    pair.a.sh('echo two >> "$1"', pair.ab / "target")
+    assert content(pair, "target") == b"one\ntwo\n"
+    pair.a.sh('echo three > "$1"', pair.ab / "target")
+    assert content(pair, "target") == b"three\n"
+    assert "target (2)" not in pair.b.arrived()
+
+
+def test_a_file_emptied_during_its_commit_is_the_newer_one(pair):
+    """The child's close is a checkpoint: RELEASE commits, seen by nobody."""
+    program = """
+import os, sys
+fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)
+if os.fork() == 0:
+    os.write(fd, b"x" * 3000000)
+    os._exit(0)
+os.close(fd)
+os.wait()
+"""
+    for number in range(10):
+        name = f"twice {number}"
+        pair.a.sh('"$1" -c "$2" "$3"', sys.executable, program,
+                  pair.ab / name)
+        (pair.ab / name).write_bytes(b"new")
+        assert content(pair, name) == b"new"
+    assert not [name for name in pair.b.arrived() if " (2)" in name
+                and name.startswith("twice")]
+
+
+def test_an_append_right_after_a_change_is_no_surprise(pair):
+    """The peer copies the file while it takes its new mode and time."""
+    path = pair.ab / "changed"
+    send(pair, "changed", b"")
+    for number in range(200):
+        os.chmod(path, 0o600 | number % 8)
+        os.utime(path, ns=(number, number))
+        with opened(path, os.O_WRONLY | os.O_APPEND) as fd:
+            os.write(fd, b"x")
+    assert content(pair, "changed") == b"x" * 200
+    assert pair.b.arrived() == ["changed"]
+
+
+def test_an_append_right_after_a_change_has_it(pair):
+    """What was changed before the write is part of the version."""
+    path, there = pair.ab / "kept", pair.b.backing / "kept"
+    path.write_bytes(b"")
+    for number in range(150):
+        os.setxattr(path, "user.number", b"%d" % number)
+        os.chmod(path, 0o600 + number % 64)
+        with open(path, "ab") as file:
+            file.write(b"x")
+        assert os.getxattr(there, "user.number") == b"%d" % number
+        assert there.stat().st_mode & 0o777 == 0o600 + number % 64
+
+
+def test_fsync_of_an_empty_file_waits_for_the_answer(fresh_pair, holder):
+    a, b = fresh_pair(["--patience", "1"])
+    b.pause()
+    try:
+        writer = holder(a, a.to("b") / "empty")
+        assert writer.do("os.fsync(fd)") == errno.ETIMEDOUT
+    finally:
+        b.resume()
+
+
 def test_an_unused_descriptor_commits_nothing_of_another(pair, holder):
     writer = holder(pair.a, pair.ab / "growing")
     writer.do("os.write(fd, b'half ')")

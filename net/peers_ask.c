@@ -1,0 +1,219 @@
+/*
+ * Asking to be let in, as the table sees it: what the question is about, who
+ * waits for it, and what its answer does. The link that asks is link_ask.c's.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "outgoing_internal.h"
+#include "packed.h"
+#include "peer_internal.h"
+#include "treeop.h"
+
+/* The name that op gives to something; NULL: it names nothing. */
+static const char *name_of(const struct treeop *op, struct wire_msg *m)
+{
+	if (!op->msg)
+		return op->dir->mkdir.name;
+	packed_get(op->msg, m);
+	switch (m->type) {
+	case WIRE_SYMLINK: return m->symlink.name;
+	case WIRE_RENAME: return m->rename.name;
+	default: return NULL;
+	}
+}
+
+static void say(struct wire_msg *ret, const char *name, uint64_t size)
+{
+	if (!ret)
+		return;
+	ret->ask.size = size;
+	strcpy(ret->ask.name, name);
+}
+
+/* A directory comes before the files in it, and says more than they do. */
+bool peer_question_locked(struct peer *p, struct wire_msg *ret)
+{
+	struct outgoing *o = TAILQ_FIRST(&p->queue);
+	struct treeop *op;
+	struct wire_msg m;
+	const char *name;
+
+	if (o && !ret)
+		return true;
+	STAILQ_FOREACH(op, &p->treeops, next) {
+		name = op->dropped ? NULL : name_of(op, &m);
+		if (name) {
+			say(ret, name, WIRE_SIZE_UNKNOWN);
+			return true;
+		}
+	}
+	if (o)
+		say(ret, o->offer.name, o->offer.size);
+	return o != NULL;
+}
+
+/*
+ * Each connection has other words: whoever breaks one after the other, to try
+ * his luck with them or to keep everybody waiting, has said no at last.
+ */
+bool peer_ask_begin(struct peer *p, struct link *l, struct wire_msg *ret)
+{
+	struct peer_info *in = &p->info;
+	bool begins, enough = false;
+
+	mutex_lock(&p->table->lock);
+	begins = in->policy == WIRE_POLICY_ASK && !p->table->stopping &&
+		 peer_question_locked(p, ret);
+	if (begins) {
+		p->n_asked = in->asking ? p->n_asked + 1 : 1;
+		if (p->n_asked == 1)
+			p->asked_ms = now_ms();
+		enough = p->n_asked > PEER_ASKS_MAX &&
+			 now_ms() - p->asked_ms > p->table->config.patience_ms;
+	}
+	if (begins && !enough) {
+		p->asked_anew = in->pinned && in->pin_policy == TRUST_ACCEPT;
+		in->asking = in->has_words = true;
+		memcpy(in->words, conn_words(l->conn), sizeof(in->words));
+	}
+	mutex_unlock(&p->table->lock);
+	if (enough)
+		peer_answered(p, conn_words(l->conn), -EACCES);
+	return begins && !enough;
+}
+
+void peer_ask_sent(struct peer *p)
+{
+	struct peer_info info;
+
+	peer_info(p, &info);
+	peers_notify(p->table, PEER_ASKING, &info);
+}
+
+bool peer_asks(struct peer *p)
+{
+	bool r;
+
+	mutex_lock(&p->table->lock);
+	r = p->info.asking && !p->table->stopping &&
+	    peer_question_locked(p, NULL);
+	mutex_unlock(&p->table->lock);
+	return r;
+}
+
+bool peer_ask_lapsed_locked(struct peers *t, struct peer *p)
+{
+	bool lapsed = p->info.asking && !p->asker &&
+		      (t->stopping || !peer_question_locked(p, NULL));
+
+	if (lapsed) {
+		p->info.asking = false;
+		peer_read_pin_locked(t, p); /* the words are its again */
+	}
+	return lapsed;
+}
+
+bool peer_ask_end(struct peer *p, struct link *l)
+{
+	struct peers *t = p->table;
+	struct peer_info info;
+	bool lapsed;
+
+	l->asks = false;
+	mutex_lock(&t->lock);
+	p->asker = NULL;
+	lapsed = peer_ask_lapsed_locked(t, p);
+	if (lapsed)
+		l->unasked_ms = now_ms();
+	info = p->info;
+	mutex_unlock(&t->lock);
+	if (lapsed)
+		peers_notify(t, PEER_CHANGED, &info);
+	return lapsed;
+}
+
+bool peer_ask_crossed(struct peer *p, const struct link *l)
+{
+	bool r;
+
+	mutex_lock(&p->table->lock);
+	r = l->unasked_ms && now_ms() - l->unasked_ms <= PEER_CROSSED_MS;
+	mutex_unlock(&p->table->lock);
+	return r;
+}
+
+/*
+ * Both directions are one trust: who let us in is let in here, unless our own
+ * owner has turned it away. What the disk does not take is said by trust, and
+ * asked once more another time.
+ *
+ * Where two have asked each other, and our owner has let the other one in
+ * meanwhile, both sides have the words of that question.
+ */
+static void remember(struct peer *p, const uint8_t *words)
+{
+	struct trust *trust = p->table->config.trust;
+	bool pinned, ours, anew;
+	struct peer_info info;
+	struct trust_pin pin;
+
+	mutex_lock(&p->table->lock);
+	info = p->info;
+	anew = p->asked_anew;
+	mutex_unlock(&p->table->lock);
+	pinned = trust_find(trust, info.key, &pin) == 0;
+	ours = pinned && pin.policy == TRUST_ACCEPT && pin.has_words && !anew;
+	if (!pinned || pin.policy != TRUST_REFUSE)
+		trust_pin(trust, info.key, info.name, TRUST_ACCEPT, NULL);
+	if (!ours)
+		trust_set_words(trust, info.key, words);
+	if (!pinned)
+		trust_note_address(
+		    trust, info.key, (struct sockaddr *)&info.addresses[0]);
+}
+
+/* All that waits for the answer fails with it. */
+static void turn_away(struct peer *p)
+{
+	struct peers *t = p->table;
+	struct outgoing *o;
+
+	mutex_lock(&t->lock);
+	while ((o = TAILQ_FIRST(&p->queue))) {
+		outgoing_get(o);
+		mutex_unlock(&t->lock);
+		outgoing_abort(o, -EACCES);
+		outgoing_put(o);
+		mutex_lock(&t->lock);
+	}
+	treeop_clear_locked(t, p, -EACCES);
+	mutex_unlock(&t->lock);
+}
+
+void peer_answered(
+    struct peer *p, const uint8_t words[TRUST_WORDS_BYTES], int result)
+{
+	struct peers *t = p->table;
+	struct peer_info info;
+
+	if (!result)
+		remember(p, words);
+	else
+		turn_away(p);
+	mutex_lock(&t->lock);
+	p->info.asking = false;
+	peer_read_pin_locked(t, p);
+	if (!result) {
+		p->info.policy = WIRE_POLICY_ACCEPT;
+		/* Nobody could get on before. */
+		atomic_store(&p->progress_ms, now_ms());
+		if (p->asker)
+			link_wake(p->asker);
+		else if (peer_has_work_locked(t, p))
+			peer_kick_locked(t, p);
+	}
+	info = p->info;
+	mutex_unlock(&t->lock);
+	peers_notify(t, PEER_CHANGED, &info);
+}

@@ -1,0 +1,264 @@
+/*
+ * Tests net/consent.h: who may ask, how often, and who hears the answer.
+ */
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "net_fixture.h"
+
+#include "address.h"
+#include "consent.h"
+
+struct heard {
+	enum consent_change last;
+	unsigned n;
+};
+
+static void on_change(void *ctx, enum consent_change change,
+    const struct consent_question *question)
+{
+	struct heard *h = ctx;
+
+	(void)question;
+	h->last = change;
+	h->n++;
+}
+
+/* Key k, at 10.0.0.k. */
+static struct consent_question from(uint8_t k)
+{
+	struct consent_question q = { .name = "laptop", .file = "f" };
+	char text[32];
+
+	memset(q.key, k, sizeof(q.key));
+	snprintf(text, sizeof(text), "10.0.0.%u:4717", k);
+	assert_int_equal(address_parse(text, 0, &q.address), 0);
+	return q;
+}
+
+static bool readable(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1;
+}
+
+static int make(void **state)
+{
+	*state = calloc(1, sizeof(struct heard));
+	return *state ? 0 : -1;
+}
+
+static int unmake(void **state)
+{
+	free(*state);
+	return 0;
+}
+
+static void an_answer_is_heard_once(void **state)
+{
+	struct consent *c = consent_new(CONSENT_TIMEOUT_MS, on_change, *state);
+	struct heard *h = *state;
+	struct consent_question q = from(1), got;
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	uint64_t serial;
+
+	assert_int_equal(consent_ask(c, &q, fd, &serial), 0);
+	assert_int_equal(h->last, CONSENT_ASKED);
+	assert_int_equal(consent_answer(c, serial), -EINPROGRESS);
+	assert_false(readable(fd));
+	assert_int_equal(consent_find(c, "laptop", &got), 0);
+	assert_int_equal(got.serial, serial);
+	assert_int_equal(got.deadline_ms - got.asked_ms, CONSENT_TIMEOUT_MS);
+	assert_int_equal(consent_find_key(c, q.key, &got), 0);
+
+	assert_int_equal(consent_settle(c, serial, true), 0);
+	assert_int_equal(h->last, CONSENT_ACCEPTED);
+	assert_true(readable(fd));
+	assert_int_equal(consent_settle(c, serial, false), -ENOENT);
+	assert_int_equal(consent_find(c, "laptop", &got), -ENOENT);
+	assert_int_equal(consent_answer(c, serial), 0);
+	assert_int_equal(consent_answer(c, serial), -EACCES);
+	assert_false(consent_quiet(c, q.key));
+	close(fd);
+	consent_free(c);
+}
+
+static void one_a_key_and_one_an_address(void **state)
+{
+	struct consent *c = consent_new(CONSENT_TIMEOUT_MS, NULL, NULL);
+	struct consent_question q = from(1), same_key = from(2),
+				same_host = from(3), other = from(4), *all;
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	uint64_t serial;
+
+	(void)state;
+	assert_int_equal(consent_ask(c, &q, fd, &serial), 0);
+	memcpy(same_key.key, q.key, sizeof(q.key));
+	assert_int_equal(consent_ask(c, &same_key, fd, &serial), -EACCES);
+	same_host.address = q.address;
+	address_set_port((struct sockaddr *)&same_host.address, 9);
+	assert_int_equal(consent_ask(c, &same_host, fd, &serial), -EACCES);
+	assert_int_equal(consent_ask(c, &other, fd, &serial), 0);
+	assert_int_equal(consent_snapshot(c, &all), 2);
+	assert_string_equal(all[0].name, "laptop");
+	assert_string_equal(all[1].name, "laptop (2)");
+	free(all);
+	close(fd);
+	consent_free(c);
+}
+
+static void a_name_stays_its_keys(void **state)
+{
+	struct consent *c = consent_new(CONSENT_TIMEOUT_MS, NULL, NULL);
+	struct consent_question q = from(1), other = from(2), got;
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	char name[WIRE_PEER_NAME_MAX + 1];
+	uint64_t serial, later;
+
+	(void)state;
+	assert_int_equal(consent_name(c, q.key, name), -ENOENT);
+	assert_int_equal(consent_ask(c, &q, fd, &serial), 0);
+	assert_true(consent_name_taken(c, other.key, "laptop"));
+	assert_false(consent_name_taken(c, q.key, "laptop"));
+	consent_withdraw(c, serial);
+	assert_true(consent_name_taken(c, other.key, "laptop"));
+	assert_int_equal(consent_name(c, q.key, name), 0);
+	assert_string_equal(name, "laptop");
+	assert_int_equal(consent_ask(c, &other, fd, &later), 0);
+	assert_int_equal(consent_find(c, "laptop", &got), -ENOENT);
+	assert_int_equal(consent_find_serial(c, serial, &got), -ENOENT);
+	assert_int_equal(consent_find_serial(c, later, &got), 0);
+	assert_string_equal(got.name, "laptop (2)");
+	/* Whose question may not be put keeps no name by it. */
+	other = from(2);
+	strcpy(other.name, "more");
+	assert_int_equal(consent_hold_name(c, other.key, "more"), 0);
+	assert_true(consent_name_taken(c, q.key, "more"));
+	assert_int_equal(consent_ask(c, &other, fd, &serial), -EACCES);
+	assert_false(consent_name_taken(c, q.key, "more"));
+	close(fd);
+	consent_free(c);
+}
+
+static void who_was_declined_is_quiet(void **state)
+{
+	struct consent *c = consent_new(CONSENT_TIMEOUT_MS, NULL, NULL);
+	struct consent_question q = from(1), neighbour = from(2);
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	uint64_t serial;
+
+	(void)state;
+	assert_int_equal(consent_ask(c, &q, fd, &serial), 0);
+	assert_int_equal(consent_settle(c, serial, false), 0);
+	assert_true(readable(fd));
+	assert_int_equal(consent_answer(c, serial), -EACCES);
+	assert_true(consent_quiet(c, q.key));
+	assert_int_equal(consent_ask(c, &q, fd, &serial), -EACCES);
+	/* A new key costs nothing: its address will be quiet as well. */
+	neighbour.address = q.address;
+	assert_int_equal(consent_ask(c, &neighbour, fd, &serial), 0);
+	assert_int_equal(consent_settle(c, serial, false), 0);
+	assert_int_equal(consent_answer(c, serial), -EACCES);
+	memset(neighbour.key, 99, sizeof(neighbour.key));
+	assert_int_equal(consent_ask(c, &neighbour, fd, &serial), -EACCES);
+	assert_false(consent_quiet(c, neighbour.key));
+	neighbour = from(3);
+	assert_int_equal(consent_ask(c, &neighbour, fd, &serial), 0);
+	consent_forgive(c, q.key);
+	assert_false(consent_quiet(c, q.key));
+	close(fd);
+	consent_free(c);
+}
+
+static void nobody_at_home(void **state)
+{
+	struct consent *c = consent_new(0, on_change, *state);
+	struct heard *h = *state;
+	struct consent_question q = from(1), *all;
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	uint64_t serial;
+
+	assert_int_equal(consent_ask(c, &q, fd, &serial), 0);
+	consent_tick(c);
+	assert_int_equal(h->last, CONSENT_EXPIRED);
+	assert_true(readable(fd));
+	assert_int_equal(consent_snapshot(c, &all), 0);
+	free(all);
+	assert_int_equal(consent_answer(c, serial), -EACCES);
+	/* Once more, at once; then there are pauses. */
+	assert_false(consent_quiet(c, q.key));
+	assert_int_equal(consent_ask(c, &q, fd, &serial), 0);
+	consent_tick(c);
+	assert_int_equal(consent_answer(c, serial), -EACCES);
+	assert_true(consent_quiet(c, q.key));
+	assert_int_equal(consent_ask(c, &q, fd, &serial), -EACCES);
+	close(fd);
+	consent_free(c);
+}
+
+static void who_gives_up_is_gone(void **state)
+{
+	struct consent *c = consent_new(CONSENT_TIMEOUT_MS, on_change, *state);
+	struct heard *h = *state;
+	struct consent_question q = from(1), got;
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	uint64_t serial;
+
+	assert_int_equal(consent_ask(c, &q, fd, &serial), 0);
+	consent_withdraw(c, serial);
+	assert_int_equal(h->last, CONSENT_WITHDRAWN);
+	assert_int_equal(consent_find(c, "laptop", &got), -ENOENT);
+	consent_withdraw(c, serial);
+	assert_int_equal(h->n, 2);
+	close(fd);
+	consent_free(c);
+}
+
+/* Whatever strangers do, so many are open, and so many a minute. */
+static void number_and_rate_are_bounded(void **state)
+{
+	struct consent *c = consent_new(CONSENT_TIMEOUT_MS, NULL, NULL);
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	unsigned open = 0, asked = 0;
+	uint64_t serial;
+
+	(void)state;
+	for (uint8_t k = 1; k < 100; k++) {
+		struct consent_question q = from(k);
+
+		open += consent_ask(c, &q, fd, &serial) == 0;
+	}
+	assert_int_equal(open, CONSENT_OPEN_MAX);
+	consent_free(c);
+
+	c = consent_new(CONSENT_TIMEOUT_MS, NULL, NULL);
+	for (uint8_t k = 1; k < 100; k++) {
+		struct consent_question q = from(k);
+
+		if (consent_ask(c, &q, fd, &serial) == 0) {
+			consent_withdraw(c, serial);
+			asked++;
+		}
+	}
+	assert_int_equal(asked, CONSENT_PER_MINUTE);
+	close(fd);
+	consent_free(c);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, make, unmake)
+	const struct CMUnitTest tests[] = {
+		TEST(an_answer_is_heard_once),
+		TEST(one_a_key_and_one_an_address),
+		TEST(a_name_stays_its_keys),
+		TEST(who_was_declined_is_quiet),
+		TEST(nobody_at_home),
+		TEST(who_gives_up_is_gone),
+		TEST(number_and_rate_are_bounded),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
