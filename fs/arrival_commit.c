@@ -67,9 +67,7 @@ static int prepare(struct arrival *a, struct stamp *ret)
 	/* vfat and its like keep no modes: no reason to refuse the bytes. */
 	if (r && r != -EPERM && r != -EOPNOTSUPP)
 		return r;
-	r = provenance_set(a->spool.fd, a->sender, a->id, a->name);
-	if (r)
-		return r;
+	provenance_arrived(a->spool.fd, a->name);
 	if (a->in->config.durable)
 		r = spool_sync(&a->spool);
 	else

@@ -28,12 +28,22 @@ static void id_text(
 		snprintf(ret + 2 * i, 3, "%02x", id[i]);
 }
 
+void provenance_arrived(int fd, const char *name)
+{
+	time_t now = time(NULL);
+	char when[32];
+	struct tm tm;
+
+	provenance_rename(fd, name);
+	if (gmtime_r(&now, &tm) &&
+	    strftime(when, sizeof(when), TIME_FORMAT, &tm))
+		(void)set(fd, "user.gtfs.received", when);
+}
+
 int provenance_set(int fd, const uint8_t sender[IDENTITY_KEY_BYTES],
     const uint8_t id[WIRE_ID_BYTES], const char *name)
 {
-	char from[FINGERPRINT_CHARS], hex[2 * WIRE_ID_BYTES + 1], when[32];
-	time_t now = time(NULL);
-	struct tm tm;
+	char from[FINGERPRINT_CHARS], hex[2 * WIRE_ID_BYTES + 1];
 	int r;
 
 	identity_fingerprint(sender, from);
@@ -41,13 +51,9 @@ int provenance_set(int fd, const uint8_t sender[IDENTITY_KEY_BYTES],
 	r = set(fd, "user.gtfs.from", from);
 	if (!r)
 		r = set(fd, "user.gtfs.id", hex);
-	if (r)
-		return r;
-	(void)set(fd, "user.gtfs.name", name);
-	if (gmtime_r(&now, &tm) &&
-	    strftime(when, sizeof(when), TIME_FORMAT, &tm))
-		(void)set(fd, "user.gtfs.received", when);
-	return 0;
+	if (!r)
+		provenance_arrived(fd, name);
+	return r;
 }
 
 int provenance_read(

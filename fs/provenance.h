@@ -13,13 +13,18 @@
 
 /*
  * To be called before any attribute of the sender's is taken, so that those
- * cannot take the room, and again when the name and the time are known: quotas
- * count what says whose it is. 0, as well on a file system that keeps no
- * attributes, or -errno: it does not say so. The name and the time are as they
- * were where a new one does not fit. Blocks on the disk; any thread.
+ * cannot take the room: quotas count what says whose it is. 0, as well on a
+ * file system that keeps no attributes, or -errno: it does not say so. Blocks
+ * on the disk; any thread.
  */
 int provenance_set(int fd, const uint8_t sender[IDENTITY_KEY_BYTES],
     const uint8_t id[WIRE_ID_BYTES], const char *name);
+
+/*
+ * The name and the time, now that they are known. They are as they were where a
+ * new one does not fit.
+ */
+void provenance_arrived(int fd, const char *name);
 
 /* Does it say so of any transfer? */
 bool provenance_any(int fd);
