@@ -434,7 +434,13 @@ static int take_arguments(
 
 	if (r)
 		return r;
-	if (n > (c->named == NAMED_NOT ? 0 : 1)) {
+	if (n && c->named == NAMED_NOT) {
+		complain("%s: takes options only, and not '%s'; 'gtfs %s "
+			 "--help' shows how",
+		    c->word, argv[optind], c->word);
+		return -EINVAL;
+	}
+	if (n > 1) {
 		complain("%s: too many words (quote a name with blanks); "
 			 "'gtfs %s --help' shows how",
 		    c->word, c->word);

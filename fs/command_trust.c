@@ -17,6 +17,7 @@
 #include "gather.h"
 #include "json.h"
 #include "show.h"
+#include "why.h"
 #include "words.h"
 
 #define TYPED_MAX 256
@@ -97,16 +98,17 @@ static int read_line(char *ret, size_t cap)
 
 static int ask_person(struct request *q)
 {
-	char typed[TYPED_MAX];
+	char typed[TYPED_MAX], quoted[WHY_QUOTED_MAX];
 
 	fputs("Do both screens show the same words? [y/N] ", stdout);
 	fflush(stdout);
 	if (!read_line(typed, sizeof(typed)) &&
 	    (typed[0] == 'y' || typed[0] == 'Y'))
 		return command_tell_print(q, "yes");
+	why_quote(q->name, quoted);
 	complain("verify: %s stays unverified; if the words differ, somebody "
-		 "is in between: 'gtfs refuse' it",
-	    q->name);
+		 "is in between: 'gtfs refuse %s' keeps it out",
+	    q->name, quoted);
 	return 1;
 }
 
@@ -114,8 +116,8 @@ int command_verify(struct request *q)
 {
 	struct records said = { 0 };
 	const char *verified;
+	bool known, pinned;
 	char *answer;
-	bool known;
 	int r;
 
 	if (!command_name_ok(q))
@@ -131,6 +133,7 @@ int command_verify(struct request *q)
 		return command_complain_errno(q, "control", r);
 	verified = records_value(&said, "verified");
 	known = verified && !strcmp(verified, "yes");
+	pinned = verified && strcmp(verified, "-") != 0;
 	show_self(stdout, &said);
 	records_fini(&said);
 	r = command_printed(q);
@@ -138,8 +141,10 @@ int command_verify(struct request *q)
 		return r;
 	if (q->yes)
 		return command_tell_print(q, "yes");
-	return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) ? ask_person(q)
-							     : 0;
+	/* The words of a question are marked once that is answered. */
+	return pinned && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)
+		   ? ask_person(q)
+		   : 0;
 }
 
 /* --- codes -----------------------------------------------------------------

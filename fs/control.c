@@ -122,6 +122,18 @@ static bool find_namesake(const struct call *a, struct consent_question *ret)
 	return found;
 }
 
+/* Leaves *ret as it is where nobody is listed by that name. */
+static void find_listed(struct call *a, struct peer_info *ret)
+{
+	struct peer *p =
+	    peers_find_name(network_peers(a->config->network), a->name);
+
+	if (!p)
+		return;
+	peer_info(p, ret);
+	peer_put(p);
+}
+
 /*
  * Answers the question of that name, else lets in the machine that is listed so
  * -- unless a namesake of it is the one that asks.
@@ -129,16 +141,12 @@ static bool find_namesake(const struct call *a, struct consent_question *ret)
 static int let_in(struct call *a, uint8_t ret_key[IDENTITY_KEY_BYTES])
 {
 	struct network *n = a->config->network;
-	struct peer *p = peers_find_name(network_peers(n), a->name);
 	char quoted[WHY_QUOTED_MAX], words[WORDS_COMPARE_MAX], text[SAFE_MAX];
 	struct peer_info info = { .pinned = false };
 	struct consent_question q;
+	int r;
 
-	if (p) {
-		peer_info(p, &info);
-		memcpy(ret_key, info.key, IDENTITY_KEY_BYTES);
-		peer_put(p);
-	}
+	find_listed(a, &info);
 	if (!consent_find(network_consent(n), a->name, &q)) {
 		memcpy(ret_key, q.key, IDENTITY_KEY_BYTES);
 		return network_answer(n, q.serial, true);
@@ -154,7 +162,11 @@ static int let_in(struct call *a, uint8_t ret_key[IDENTITY_KEY_BYTES])
 		    safe(a->name, text), words, quoted);
 		return -EBUSY;
 	}
-	return network_decide(n, a->name, true);
+	r = network_decide(n, a->name, true);
+	/* Whose question was declined may have a folder only now. */
+	find_listed(a, &info);
+	memcpy(ret_key, info.key, IDENTITY_KEY_BYTES);
+	return r;
 }
 
 /* Whom exactly: several may call themselves the same. */
@@ -169,27 +181,38 @@ static void answer_let_in(struct call *a, const struct peer_info *p)
 	    p->has_words ? words : "");
 }
 
-static int run_accept(struct call *a)
+/* "--quota 20G". 0 or -EINVAL. */
+static int take_quota(struct call *a, uint64_t *ret_bytes, uint64_t *ret_files)
 {
 	static const char option[] = "--quota ";
+	const char *value;
+	char text[SAFE_MAX];
+
+	if (strncmp(a->rest, option, strlen(option))) {
+		answer(a, "'%s' is no option of accept: --quota is\n",
+		    safe(a->rest, text));
+		return -EINVAL;
+	}
+	value = a->rest + strlen(option);
+	if (!control_quota(value, ret_bytes, ret_files))
+		return 0;
+	answer(a,
+	    "--quota: '%s' is no SIZE[,FILES]; for example 20G, or 500M,1000\n",
+	    safe(value, text));
+	return -EINVAL;
+}
+
+static int run_accept(struct call *a)
+{
 	struct network *n = a->config->network;
 	uint8_t key[IDENTITY_KEY_BYTES];
 	uint64_t bytes = 0, files = 0;
 	struct peer_info info;
-	char text[SAFE_MAX];
 	struct peer *p;
-	int r;
+	int r = a->rest ? take_quota(a, &bytes, &files) : 0;
 
-	if (a->rest &&
-	    (strncmp(a->rest, option, strlen(option)) ||
-		control_quota(a->rest + strlen(option), &bytes, &files))) {
-		answer(a,
-		    "'%s' is no --quota SIZE[,FILES]: for example 20G, or "
-		    "500M,1000\n",
-		    safe(a->rest, text));
-		return -EINVAL;
-	}
-	r = let_in(a, key);
+	if (!r)
+		r = let_in(a, key);
 	p = r ? NULL : peers_find_key(network_peers(n), key);
 	if (!p)
 		return r;
@@ -302,13 +325,19 @@ static int run_verify(struct call *a)
 		return -ENODATA;
 	}
 	if (a->rest && !w.pinned) {
-		answer(a, "%s is not accepted here: accept it first\n", text);
+		answer(a,
+		    "%s is not let in here yet: accept it first, if the words "
+		    "are the same\n",
+		    text);
 		return -EACCES;
 	}
 	if (a->rest)
 		return mark_verified(a);
 	answer(a, "name: %s\nfingerprint: %s\nwords: %s\nverified: %s\n", text,
-	    w.fingerprint, w.words, w.verified ? "yes" : "no");
+	    w.fingerprint, w.words,
+	    !w.pinned    ? "-"
+	    : w.verified ? "yes"
+			 : "no");
 	return 0;
 }
 
@@ -333,8 +362,9 @@ static const char *pairing_sentence(int r)
 		       "place: look again; after 3 wrong tries, 'gtfs pair' "
 		       "there shows a new one";
 	case -EACCES:
-		return "shows no code now, or refuses this machine: run 'gtfs "
-		       "pair' there";
+		return "shows no code now: run 'gtfs pair' there; if one of "
+		       "the two has refused the other, 'gtfs accept' takes "
+		       "that back first";
 	case -EHOSTUNREACH: return "is not there now";
 	case -ETIMEDOUT: return "did not answer in time; try again";
 	case -EBUSY: return "has to wait: other pairings are under way";
@@ -457,8 +487,8 @@ static void answer_plainly(struct call *a, const struct command *command, int r)
 	else if (!r)
 		answer(a, "%s %s\n", text, command->done);
 	else if (r == -ENOENT)
-		answer(
-		    a, "no machine named %s is known: see .gtfs/peers\n", text);
+		answer(a, "no peer is called '%s'; 'gtfs peers' lists them\n",
+		    text);
 	else
 		answer(a, "%s: %s\n", text, strerror(-r));
 }
@@ -491,7 +521,7 @@ int control_run(const struct ctl_config *c, const char *line, size_t len,
 {
 	static const char usage[] =
 	    "the commands are: accept NAME, refuse NAME, forget NAME, verify "
-	    "NAME, pair, stop (gtfs(1) has more)\n";
+	    "NAME, pair [NAME], stop (gtfs(1) has more)\n";
 	struct call a = {
 		.config = c, .done = done, .ctx = ctx, .ret_serial = ret_serial
 	};

@@ -27,11 +27,11 @@ typedef void control_done(void *ctx, int result, char *answer);
  * Returns 0 or -errno (-EINVAL: no such command, -ENOENT: no such peer; of
  * network_decide, network_set_quota, network_set_verified, network_pair); in
  * both cases *ret_answer (to be freed; or NULL out of memory) is a line for
- * people; verify's are lines `key: value` (name, fingerprint, words, verified),
- * pair's are the code, and what to do with it. Or CONTROL_LATER: done is called
- * once, perhaps before this returns, from another thread and with no lock held;
- * *ret_serial is for network_pair_cancel. Blocks for as long as a small file
- * takes on the disk, at most.
+ * people; verify's are lines `key: value` (name, fingerprint, words, verified:
+ * yes, no, or -: it has no pin), pair's are the code, and what to do with it.
+ * Or CONTROL_LATER: done is called once, perhaps before this returns, from
+ * another thread and with no lock held; *ret_serial is for network_pair_cancel.
+ * Blocks for as long as a small file takes on the disk, at most.
  */
 int control_run(const struct ctl_config *c, const char *line, size_t len,
     control_done *done, void *ctx, uint64_t *ret_serial, char **ret_answer);

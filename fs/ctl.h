@@ -11,10 +11,12 @@
 
 #include <stddef.h>
 
+#include "inbox.h"
 #include "network.h"
 
 struct ctl_config {
 	struct network *network; /* borrowed */
+	struct inbox *arrivals;  /* borrowed; NULL: nobody counts them */
 	const char *name, *inbox, *state, *mountpoint;
 	const char *fingerprint;      /* of our own key */
 	enum trust_default strangers; /* --accept */

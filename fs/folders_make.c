@@ -94,8 +94,9 @@ static int dress(const struct making *mk, int fd)
 		return r == -ENOTEMPTY ? -ESTALE : r;
 	if (fchmod(fd, (mode_t)(mk->m->mode & 0777) | 0700))
 		return -errno;
-	provenance_set(fd, mk->sender, mk->m->id, mk->m->name);
-	return 0;
+	/* One that does not say whose it is counts for nobody's quota, and
+	 * is not found again after a start. */
+	return provenance_set(fd, mk->sender, mk->m->id, mk->m->name);
 }
 
 /* Mode, attributes and durability of the directory that was just made at name;
@@ -154,10 +155,11 @@ static int make_on_disk(struct folders *fo, struct making *mk)
 		r = folders_open_place(fo, &mk->before, &fd);
 		if (!r) {
 			/* It is found again under the id in use now. */
-			provenance_set(fd, mk->sender, mk->m->id, mk->m->name);
+			r = provenance_set(
+			    fd, mk->sender, mk->m->id, mk->m->name);
 			close(fd);
-			mk->again = true;
-			return 0;
+			mk->again = !r;
+			return r;
 		}
 		if (r != -ESTALE)
 			return r;

@@ -253,6 +253,12 @@ int inbox_start(struct inbox *in)
 	return usage_start(in->usage);
 }
 
+int inbox_share(struct inbox *in, const uint8_t peer[IDENTITY_KEY_BYTES],
+    const struct usage_limits *limits, struct usage_share *ret)
+{
+	return usage_share(in->usage, peer, limits, ret);
+}
+
 struct sink *inbox_sink(struct inbox *in)
 {
 	return &in->sink;

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 
 #include "sink.h"
+#include "usage.h"
 
 #define INBOX_SPOOL_NAME ".gtfs-spool"
 
@@ -47,6 +48,10 @@ int inbox_start(struct inbox *in);
 void inbox_close(struct inbox *in);
 
 struct sink *inbox_sink(struct inbox *in);
+/* As usage_share. */
+int inbox_share(struct inbox *in, const uint8_t peer[IDENTITY_KEY_BYTES],
+    const struct usage_limits *limits, struct usage_share *ret);
+
 /* The directory's descriptor (owned by the inbox). */
 int inbox_dirfd(const struct inbox *in);
 

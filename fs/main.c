@@ -144,6 +144,7 @@ static int set_up_network(struct gtfs *g)
 		.transfer_changed = report_transfer,
 		.asked = report_question,
 		.paired = report_paired,
+		.damaged = report_damaged,
 		.ctx = &g->mount,
 	};
 	bool port;
@@ -170,6 +171,7 @@ static void set_up_ctl(struct gtfs *g)
 	struct ctl_config *c = &g->mount.ctl;
 
 	c->network = g->mount.network;
+	c->arrivals = g->mount.inbox;
 	identity_fingerprint(g->home.identity.public, g->fingerprint);
 	c->fingerprint = g->fingerprint;
 	c->name = g->options.name;

@@ -129,7 +129,7 @@ static int check_name(const char *what, const char *name)
 	if (strcmp(safe, name) == 0)
 		return 0;
 	complain("%s: no name for a machine (1 to %d bytes, no '/', "
-		 "no control characters, no dot in front); '%s' would "
+		 "no control characters, no '.' or '-' in front); '%s' would "
 		 "do",
 	    what, WIRE_PEER_NAME_MAX, safe);
 	return -EINVAL;

@@ -80,6 +80,14 @@ void report_question(
 		events_add(m->events, names[change], q->name, (char *)NULL);
 }
 
+void report_damaged(void *ctx, const char *fingerprint, const char *name)
+{
+	struct mount *m = ctx;
+
+	events_add(m->events, "damaged", fingerprint, *name ? name : "-",
+	    (char *)NULL);
+}
+
 void report_paired(void *ctx, const char *name)
 {
 	struct mount *m = ctx;

@@ -12,6 +12,8 @@ void report_peer(
 void report_transfer(void *ctx, const struct ledger_entry *e);
 void report_question(
     void *ctx, enum consent_change change, const struct consent_question *q);
+/* A pin was damaged; name: "" where that is not known. */
+void report_damaged(void *ctx, const char *fingerprint, const char *name);
 void report_paired(void *ctx, const char *name);
 /* inbox_config's. */
 void report_arrival(

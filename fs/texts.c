@@ -142,13 +142,31 @@ static int read_question(const struct ctl_config *c, const char *name,
 	return 0;
 }
 
+static int write_why(const struct ctl_config *c, const struct why *w,
+    const struct peer_info *p, char **ret)
+{
+	struct consent *consent = network_consent(c->network);
+	struct usage_limits limits = { p->quota_bytes, p->quota_files };
+	struct usage_share share;
+	struct consent_question q;
+	struct why_here here = {
+		.asks = !consent_find_key(consent, p->key, &q),
+		.quiet = consent_quiet(
+		    consent, p->key, p->n_addresses ? p->addresses : NULL),
+	};
+
+	if (c->arrivals && !inbox_share(c->arrivals, p->key, &limits, &share))
+		here.share = &share;
+	return why_text(w, p, &here, ret);
+}
+
 static int read_why(const struct ctl_config *c, const char *name,
     uint64_t serial, char **ret, size_t *ret_len)
 {
-	struct why w = {
-		.own_name = c->name, .strangers = c->strangers, .now = now_ms()
-	};
-	struct consent_question q;
+	struct why w = { .own_name = c->name,
+		.own_fingerprint = c->fingerprint,
+		.strangers = c->strangers,
+		.now = now_ms() };
 	struct peer_info *all;
 	int n = peers_snapshot(network_peers(c->network), &all);
 	int r = -ENOENT;
@@ -160,10 +178,7 @@ static int read_why(const struct ctl_config *c, const char *name,
 	for (int i = 0; i < n; i++) {
 		if (all[i].serial != serial || strcmp(all[i].name, name))
 			continue;
-		r = why_text(&w, &all[i],
-		    !consent_find_key(
-			network_consent(c->network), all[i].key, &q),
-		    ret);
+		r = write_why(c, &w, &all[i], ret);
 		break;
 	}
 	free(all);

@@ -152,6 +152,17 @@ void usage_free(struct usage *u) NO_THREAD_ANALYSIS
 	free(u);
 }
 
+/* Is it time for a walk? Then the thread begins one; true: the caller is to. */
+static bool begin_walk_locked(struct usage *u) REQUIRES(u->lock)
+{
+	if (u->walking || (u->walks && now_ms() < u->rest_until_ms))
+		return false;
+	u->walking = true;
+	u->wanted = u->started;
+	cond_broadcast(&u->changed);
+	return !u->started;
+}
+
 /*
  * Makes what is known as new as may be. What comes too late for this caller is
  * there for the next.
@@ -159,17 +170,12 @@ void usage_free(struct usage *u) NO_THREAD_ANALYSIS
 static void refresh(struct usage *u)
 {
 	int64_t until = now_ms() + USAGE_WAIT_MS;
-	bool walks = false;
 	unsigned before;
+	bool walks;
 
 	mutex_lock(&u->lock);
 	before = u->walks;
-	if (!u->walking && (!before || now_ms() >= u->rest_until_ms)) {
-		u->walking = true;
-		u->wanted = u->started;
-		walks = !u->started;
-		cond_broadcast(&u->changed);
-	}
+	walks = begin_walk_locked(u);
 	while (u->walking && !walks && u->walks == before)
 		if (cond_wait_until(&u->changed, &u->lock, until))
 			break;
@@ -463,4 +469,24 @@ void usage_of(struct usage *u, const uint8_t peer[IDENTITY_KEY_BYTES],
 	*ret_bytes = c ? c->bytes + c->open_bytes : 0;
 	*ret_files = c ? c->files + c->open_files : 0;
 	mutex_unlock(&u->lock);
+}
+
+int usage_share(struct usage *u, const uint8_t peer[IDENTITY_KEY_BYTES],
+    const struct usage_limits *limits, struct usage_share *ret)
+{
+	struct statvfs st;
+	uint64_t room;
+	int r = disk(u, &st, &room);
+
+	if (r)
+		return r;
+	ret->may = fill_in(limits, &st);
+	ret->disk_full = !room || !has_inodes(&st);
+	ret->floor = usage_floor((uint64_t)st.f_blocks * st.f_frsize);
+	usage_of(u, peer, &ret->bytes, &ret->files);
+	mutex_lock(&u->lock);
+	if (u->started)
+		(void)begin_walk_locked(u);
+	mutex_unlock(&u->lock);
+	return 0;
 }

@@ -108,8 +108,23 @@ uint64_t usage_floor(uint64_t total_bytes);
 /* What one peer may have of it, where nobody has said otherwise. */
 uint64_t usage_default(uint64_t total_bytes);
 
-/* What is known now, for people and tests. */
+/* What is known now, for tests. */
 void usage_of(struct usage *u, const uint8_t peer[IDENTITY_KEY_BYTES],
     uint64_t *ret_bytes, uint64_t *ret_files);
+
+/* For people: what a peer has, and may have. */
+struct usage_share {
+	uint64_t bytes, files;
+	struct usage_limits may; /* no zeros here */
+	bool disk_full;          /* but for the floor: nobody gets more */
+	uint64_t floor;
+};
+
+/*
+ * As far as it is known now; what is old is looked at again (usage_start), for
+ * the next one who asks. Does not block. 0 or -errno.
+ */
+int usage_share(struct usage *u, const uint8_t peer[IDENTITY_KEY_BYTES],
+    const struct usage_limits *limits, struct usage_share *ret);
 
 #endif

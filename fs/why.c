@@ -24,7 +24,7 @@ static bool is_plain(const char *name)
 				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				    "0123456789._+:@%-";
 
-	return *name && *name != '-' && strspn(name, plain) == strlen(name);
+	return *name && strspn(name, plain) == strlen(name);
 }
 
 void why_quote(const char *name, char ret[WHY_QUOTED_MAX])
@@ -78,12 +78,14 @@ static void put_key_rejected(
 	const struct peer_info *other = in_its_place(w, p);
 	char quoted[WHY_QUOTED_MAX] = "";
 
-	fputs("another machine answers in its place, with another key than "
-	      "the one that is pinned, and nothing is sent to it.",
+	fputs("another machine answers in its place, with another key, and "
+	      "nothing is sent to that.",
 	    out);
 	if (other) {
 		why_quote(other->name, quoted);
-		fprintf(out, " That one has the folder %s, fingerprint %s.",
+		fprintf(out,
+		    " That one has the folder %s, and the fingerprint %s, "
+		    "which 'gtfs status' shows there.",
 		    quoted, other->fingerprint);
 	}
 	fprintf(
@@ -112,14 +114,51 @@ static void put_age(FILE *out, const struct why *w, const struct peer_info *p)
 		fputs(" for less than a second", out);
 }
 
-static void put_words(FILE *out, const struct peer_info *p)
+/* We may have another name there, and only the words tell. */
+static void put_asking(
+    FILE *out, const struct peer_info *p, const char *name, const char *own)
 {
 	char words[WORDS_COMPARE_MAX];
 
-	if (!p->has_words)
-		return;
-	words_compare(p->words, words);
-	fprintf(out, " Both screens must show the words: %s.", words);
+	fprintf(out,
+	    "its owner is being asked to let this machine in: on %s, 'gtfs "
+	    "requests' shows the question, and 'gtfs accept %s' says yes.",
+	    name, own);
+	if (p->has_words) {
+		words_compare(p->words, words);
+		fprintf(out, " Both screens must show the words: %s.", words);
+	}
+	fputc('\n', out);
+}
+
+static void put_refused(
+    FILE *out, const struct why *w, const char *name, const char *own)
+{
+	fprintf(out,
+	    "it does not let this machine in: its owner has said no or has "
+	    "not answered, to it or to another machine at its address, or "
+	    "lets in no strangers. On %s, 'gtfs accept %s' lets "
+	    "this machine in, if that is its name there: 'gtfs peers' lists "
+	    "it with the fingerprint %s.\n",
+	    name, own, w->own_fingerprint);
+}
+
+/* Where offers are welcome. */
+static void put_online(FILE *out, const struct peer_info *p)
+{
+	const struct sink_space *s = &p->space;
+
+	if (!p->policy)
+		fputs("online; it has not said yet whether it takes files.\n",
+		    out);
+	else if ((s->total_bytes && !s->free_bytes) ||
+		 (s->total_files && !s->free_files))
+		fputs("online, but its disk is full, except for what gtfs "
+		      "leaves free: copies to it fail until its owner makes "
+		      "room there.\n",
+		    out);
+	else
+		fputs("online, and takes what is copied to it.\n", out);
 }
 
 /* What copying to it meets. */
@@ -137,43 +176,41 @@ static void put_there(FILE *out, const struct why *w, const struct peer_info *p,
 		      "not run there.\n",
 		    out);
 	} else if (!strcmp(word, "asking")) {
-		fprintf(out,
-		    "waiting for its owner to accept this machine: on %s, "
-		    "'gtfs requests' shows the question%s.",
-		    name,
-		    p->has_words ? "; accept the one with these words" : "");
-		put_words(out, p);
-		fputc('\n', out);
+		put_asking(out, p, name, own);
 	} else if (!strcmp(word, "asks")) {
 		fputs("online; its owner will be asked when something is "
 		      "copied to it, and the copy waits for the answer.\n",
 		    out);
 	} else if (!strcmp(word, "refused")) {
-		fprintf(out,
-		    "it does not let this machine in: its owner has not "
-		    "accepted it, or has declined. There, 'gtfs accept %s' "
-		    "lets it in; or type 'gtfs pair' there and 'gtfs pair %s' "
-		    "here.\n",
-		    own, name);
+		put_refused(out, w, name, own);
 	} else if (!strcmp(word, "stalled")) {
 		fputs("connected, but silent", out);
 		put_age(out, w, p);
 		fputs(": what is being copied waits; it is overloaded, asleep, "
 		      "or the network between drops what is sent.\n",
 		    out);
-	} else if (!p->policy) {
-		fputs("online; it has not said yet whether it takes files.\n",
-		    out);
 	} else {
-		fputs("online, and takes what is copied to it.\n", out);
+		put_online(out, p);
 	}
 }
 
 /* What becomes of its files. */
-static void put_here(
-    FILE *out, const struct why *w, const struct peer_info *p, const char *name)
+static void put_here(FILE *out, const struct why *w, const struct peer_info *p,
+    const struct why_here *here, const char *name)
 {
-	if (p->pinned && p->pin_policy == TRUST_ACCEPT)
+	if (here->asks)
+		fprintf(out,
+		    "It asks to be let in here: 'gtfs requests' shows what it "
+		    "wants to send, 'gtfs accept %s' says yes.\n",
+		    name);
+	else if (p->damaged)
+		fprintf(out,
+		    "What was known of it here is damaged, and its files are "
+		    "refused: if the fingerprint %s is still the one that "
+		    "'gtfs status' shows there, 'gtfs accept %s' lets them "
+		    "in; otherwise type 'gtfs forget %s'.\n",
+		    p->fingerprint, name, name);
+	else if (p->pinned && p->pin_policy == TRUST_ACCEPT)
 		fputs("Its files are let in here.\n", out);
 	else if (p->pinned && p->pin_policy == TRUST_REFUSE)
 		fprintf(out,
@@ -182,7 +219,14 @@ static void put_here(
 		    name);
 	else if (p->asking)
 		fputs("A yes lets its files in here, too.\n", out);
-	else if (w->strangers == TRUST_LAN && !p->pinned)
+	else if (w->strangers == TRUST_LAN && p->here == WIRE_POLICY_REFUSE)
+		fprintf(out,
+		    "Its files are refused here: %u machines have been let in "
+		    "that nobody has accepted (--accept lan), and no more are; "
+		    "'gtfs accept %s' lets them in, and 'gtfs forget' makes "
+		    "room.\n",
+		    TRUST_AUTOMATIC_MAX, name);
+	else if (w->strangers == TRUST_LAN)
 		fputs("Its files are let in here from the first one on "
 		      "(--accept lan).\n",
 		    out);
@@ -191,6 +235,12 @@ static void put_here(
 		    "It is not known here, and its files are refused; 'gtfs "
 		    "accept %s' lets them in.\n",
 		    name);
+	else if (here->quiet)
+		fprintf(out,
+		    "Its files are not let in here, and it cannot ask for a "
+		    "while, as questions from there were declined or not "
+		    "answered; 'gtfs accept %s' lets them in now.\n",
+		    name);
 	else
 		fprintf(out,
 		    "You will be asked before its first file is let in here; "
@@ -198,10 +248,34 @@ static void put_here(
 		    name);
 }
 
-int why_text(
-    const struct why *w, const struct peer_info *p, bool asks_here, char **ret)
+/* What it may still send. */
+static void put_share(FILE *out, const struct usage_share *s, const char *name)
+{
+	char has[SHOW_CELL_MAX], may[SHOW_CELL_MAX], least[SHOW_CELL_MAX];
+
+	if (s->files) {
+		show_bytes(s->bytes, has);
+		show_bytes(s->may.bytes, may);
+		fprintf(out,
+		    "It has %s of %s and %" PRIu64 " of %" PRIu64
+		    " files in the inbox; 'gtfs accept %s --quota SIZE' "
+		    "changes how much it may have.\n",
+		    has, may, s->files, s->may.files, name);
+	}
+	if (s->disk_full) {
+		show_bytes(s->floor, least);
+		fprintf(out,
+		    "This disk is full, except for %s that gtfs leaves free: "
+		    "nothing more gets in until there is room.\n",
+		    least);
+	}
+}
+
+int why_text(const struct why *w, const struct peer_info *p,
+    const struct why_here *here, char **ret)
 {
 	char name[WHY_QUOTED_MAX], own[WHY_QUOTED_MAX], *text = NULL;
+	char label[4 * WIRE_PEER_NAME_MAX + 1];
 	size_t len = 0;
 	FILE *out = open_memstream(&text, &len);
 	bool failed;
@@ -210,15 +284,12 @@ int why_text(
 		return -ENOMEM;
 	why_quote(p->name, name);
 	why_quote(w->own_name, own);
-	fprintf(out, "%s: ", name);
+	escape_text(p->name, strlen(p->name), label, sizeof(label));
+	fprintf(out, "%s: ", label);
 	put_there(out, w, p, name, own);
-	if (asks_here)
-		fprintf(out,
-		    "It asks to be let in here: 'gtfs requests' shows what it "
-		    "wants to send, 'gtfs accept %s' says yes.\n",
-		    name);
-	else
-		put_here(out, w, p, name);
+	put_here(out, w, p, here, name);
+	if (here->share && p->pinned && p->pin_policy == TRUST_ACCEPT)
+		put_share(out, here->share, name);
 	if (p->pinned && p->verified)
 		fputs("Its key is verified.\n", out);
 	else if (p->pinned && p->has_words)

@@ -233,6 +233,18 @@ bool address_same_host(const struct sockaddr *a, const struct sockaddr *b)
 	}
 }
 
+bool address_same_source(const struct sockaddr *a, const struct sockaddr *b)
+{
+	struct sockaddr_in6 a6, b6;
+
+	if (a->sa_family != AF_INET6 || b->sa_family != AF_INET6)
+		return address_same_host(a, b);
+	a6 = v6_of(a);
+	b6 = v6_of(b);
+	return !memcmp(&a6.sin6_addr, &b6.sin6_addr, 8) &&
+	       a6.sin6_scope_id == b6.sin6_scope_id;
+}
+
 bool address_equal(const struct sockaddr *a, const struct sockaddr *b)
 {
 	return address_same_host(a, b) && address_port(a) == address_port(b);

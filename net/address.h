@@ -27,6 +27,9 @@ void address_set_port(struct sockaddr *a, uint16_t port);
 bool address_equal(const struct sockaddr *a, const struct sockaddr *b);
 /* The same without the port. */
 bool address_same_host(const struct sockaddr *a, const struct sockaddr *b);
+/* Are both where one machine may have all addresses: the same host, or (IPv6)
+ * the same network of 64 bits? */
+bool address_same_source(const struct sockaddr *a, const struct sockaddr *b);
 /* IPv4 in IPv6 (::ffff:a.b.c.d) becomes plain IPv4. */
 void address_normalise(struct sockaddr_storage *a);
 /* Loopback, multicast, broadcast, unspecified, or a port below 1024. */

@@ -115,6 +115,13 @@ void conn_shutdown(struct conn *c)
 	shutdown(c->fd, SHUT_RDWR);
 }
 
+void conn_drop_output(struct conn *c)
+{
+	struct linger now = { .l_onoff = 1 };
+
+	(void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+}
+
 /* --- output ---------------------------------------------------------- */
 
 static int flush_locked(struct conn *c) REQUIRES(c->send_lock)

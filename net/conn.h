@@ -130,4 +130,11 @@ int64_t conn_sent_ms(struct conn *c);
 /* Ends the socket (shutdown(2)): wakes its thread with CONN_EOF. Any thread. */
 void conn_shutdown(struct conn *c);
 
+/*
+ * What the socket still holds is not sent any more when the connection is
+ * freed: the kernel would go on trying for minutes, and a peer that is back
+ * would get a COMMIT whose program was told long ago that it failed.
+ */
+void conn_drop_output(struct conn *c);
+
 #endif

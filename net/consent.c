@@ -1,8 +1,9 @@
 /*
- * A table of open questions, and a ring of those who are to be quiet. Both are
- * small and of a fixed size: strangers fill them. A question belongs to the
- * connection that put it (net/incoming_ask), which takes the answer; people
- * answer through net/network, and the keeper lets them expire.
+ * A table of open questions, one of those who are to be quiet (net/hush), and
+ * one of names. All are small and of a fixed size: strangers fill them. A
+ * question belongs to the connection that put it (net/incoming_ask), which
+ * takes the answer; people answer through net/network, and the keeper lets them
+ * expire.
  */
 #include "consent.h"
 
@@ -13,33 +14,22 @@
 
 #include "address.h"
 #include "escape.h"
+#include "hush.h"
 #include "sync.h"
 
 enum {
-	QUIET_MAX = 256,
-	STRIKES_MAX = 8,
-	STRIKES_MS = 3600 * 1000, /* forgotten after that */
 	/* All that can be asked by within CONSENT_NAME_MS, and some more. */
-	NAMES_MAX = CONSENT_PER_MINUTE * (CONSENT_NAME_MS / 60000) +
+	NAMES_MAX = CONSENT_PER_MINUTE_MAX * (CONSENT_NAME_MS / 60000) +
 		    4 * CONSENT_OPEN_MAX,
 	NAME_WAITS_MS = 10000, /* from peers_hold_name to consent_ask */
 };
 
-enum state { FREE, OPEN, YES, NO };
+enum state { FREE, OPEN, YES };
 
 struct entry {
 	enum state state;
 	int wake_fd;
 	struct consent_question q;
-};
-
-/* A key, or (no key) an address. */
-struct quiet {
-	bool used, by_key;
-	uint8_t key[IDENTITY_KEY_BYTES];
-	struct sockaddr_storage address;
-	int64_t since_ms, until_ms;
-	unsigned strikes;
 };
 
 /* A name that is its key's until then. */
@@ -48,19 +38,27 @@ struct kept {
 	char name[WIRE_PEER_NAME_MAX + 1];
 	int64_t until_ms; /* 0: free */
 	bool asked;       /* a question was put by it */
+	bool declined;    /* and our owner has said no */
+};
+
+/* When the last questions were put, and from where. */
+struct asked {
+	int64_t at_ms; /* now_ms(); 0: never */
+	struct sockaddr_storage from;
 };
 
 struct consent {
 	int timeout_ms;
 	consent_changed *changed;
 	void *ctx;
+	consent_crossing *crossing;
+	void *crossing_ctx;
 	struct mutex lock;
 	uint64_t serial GUARDED_BY(lock);
 	struct entry entries[CONSENT_OPEN_MAX] GUARDED_BY(lock);
-	struct quiet quiet[QUIET_MAX] GUARDED_BY(lock);
+	struct hush hush GUARDED_BY(lock);
 	struct kept names[NAMES_MAX] GUARDED_BY(lock);
-	/* now_ms() of the last questions, a ring. */
-	int64_t asked[CONSENT_PER_MINUTE] GUARDED_BY(lock);
+	struct asked asked[CONSENT_PER_MINUTE_MAX] GUARDED_BY(lock); /* ring */
 	unsigned next_asked GUARDED_BY(lock);
 };
 
@@ -85,91 +83,51 @@ void consent_free(struct consent *c)
 	free(c);
 }
 
-static void tell(struct consent *c, enum consent_change change,
-    const struct consent_question *q)
+void consent_crosses(struct consent *c, consent_crossing *crossing, void *ctx)
 {
+	c->crossing = crossing;
+	c->crossing_ctx = ctx;
+}
+
+/* The words as both screens show them; no lock is held. */
+static void agree(struct consent *c, struct consent_question *q)
+{
+	if (c->crossing)
+		c->crossing(c->crossing_ctx, q->key, q->words);
+}
+
+static void tell(
+    struct consent *c, enum consent_change change, struct consent_question *q)
+{
+	agree(c, q);
 	if (c->changed)
 		c->changed(c->ctx, change, q);
+}
+
+static bool same_source(
+    const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+	return address_same_source(
+	    (const struct sockaddr *)a, (const struct sockaddr *)b);
+}
+
+static bool same_host(
+    const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+	return address_same_host(
+	    (const struct sockaddr *)a, (const struct sockaddr *)b);
 }
 
 /* --- who is to be quiet --------------------------------------------------
  */
 
-static bool same_source(const struct quiet *k, bool by_key,
-    const uint8_t key[IDENTITY_KEY_BYTES], const struct sockaddr_storage *a)
-{
-	if (!k->used || k->by_key != by_key)
-		return false;
-	return by_key ? !memcmp(k->key, key, IDENTITY_KEY_BYTES)
-		      : address_same_host((const struct sockaddr *)&k->address,
-			    (const struct sockaddr *)a);
-}
-
-static struct quiet *find_quiet_locked(struct consent *c, bool by_key,
-    const uint8_t key[IDENTITY_KEY_BYTES], const struct sockaddr_storage *a)
-    REQUIRES(c->lock)
-{
-	for (unsigned i = 0; i < QUIET_MAX; i++)
-		if (same_source(&c->quiet[i], by_key, key, a))
-			return &c->quiet[i];
-	return NULL;
-}
-
-static bool is_quiet_locked(struct consent *c, bool by_key,
-    const uint8_t key[IDENTITY_KEY_BYTES], const struct sockaddr_storage *a)
-    REQUIRES(c->lock)
-{
-	const struct quiet *k = find_quiet_locked(c, by_key, key, a);
-
-	return k && now_ms() < k->until_ms;
-}
-
-/* Its own entry, else the one that would end first. */
-static void hush_locked(struct consent *c, bool by_key,
-    const struct consent_question *q, int64_t at_least) REQUIRES(c->lock)
-{
-	struct quiet *k = find_quiet_locked(c, by_key, q->key, &q->address);
-	int64_t now = now_ms(), pause;
-
-	for (unsigned i = 0; !k && i < QUIET_MAX; i++)
-		if (!c->quiet[i].used)
-			k = &c->quiet[i];
-	if (!k) {
-		k = &c->quiet[0];
-		for (unsigned i = 1; i < QUIET_MAX; i++)
-			if (c->quiet[i].until_ms < k->until_ms)
-				k = &c->quiet[i];
-		k->used = false;
-	}
-	if (!k->used || now - k->since_ms > STRIKES_MS)
-		*k = (struct quiet){ .used = true, .by_key = by_key };
-	memcpy(k->key, q->key, sizeof(k->key));
-	k->address = q->address;
-	k->since_ms = now;
-	pause = k->strikes ? (int64_t)CONSENT_PAUSE_MS << (k->strikes - 1) : 0;
-	if (k->strikes < STRIKES_MAX)
-		k->strikes++;
-	if (pause > CONSENT_DECLINED_MS)
-		pause = CONSENT_DECLINED_MS;
-	k->until_ms = now + (pause > at_least ? pause : at_least);
-}
-
-static void forgive_locked(struct consent *c, bool by_key,
-    const uint8_t key[IDENTITY_KEY_BYTES], const struct sockaddr_storage *a)
-    REQUIRES(c->lock)
-{
-	struct quiet *k = find_quiet_locked(c, by_key, key, a);
-
-	if (k)
-		k->used = false;
-}
-
-bool consent_quiet(struct consent *c, const uint8_t key[IDENTITY_KEY_BYTES])
+bool consent_quiet(struct consent *c, const uint8_t key[IDENTITY_KEY_BYTES],
+    const struct sockaddr_storage *address)
 {
 	bool quiet;
 
 	mutex_lock(&c->lock);
-	quiet = is_quiet_locked(c, true, key, NULL);
+	quiet = hush_stands(&c->hush, key, address);
 	mutex_unlock(&c->lock);
 	return quiet;
 }
@@ -177,7 +135,7 @@ bool consent_quiet(struct consent *c, const uint8_t key[IDENTITY_KEY_BYTES])
 void consent_forgive(struct consent *c, const uint8_t key[IDENTITY_KEY_BYTES])
 {
 	mutex_lock(&c->lock);
-	forgive_locked(c, true, key, NULL);
+	hush_forgive(&c->hush, key, NULL);
 	mutex_unlock(&c->lock);
 }
 
@@ -286,16 +244,63 @@ static struct entry *find_locked(struct consent *c, uint64_t serial)
 	return NULL;
 }
 
-/* May this one be put, as to keys, addresses, number and rate? */
+static bool too_often_locked(struct consent *c,
+    const struct sockaddr_storage *from, int64_t now) REQUIRES(c->lock)
+{
+	unsigned all = 0, same = 0;
+
+	for (unsigned i = 0; i < CONSENT_PER_MINUTE_MAX; i++) {
+		const struct asked *a = &c->asked[i];
+
+		if (!a->at_ms || now - a->at_ms >= 60 * 1000)
+			continue;
+		all++;
+		same += same_source(&a->from, from);
+	}
+	return all >= (same ? CONSENT_PER_MINUTE : CONSENT_PER_MINUTE_MAX);
+}
+
+static unsigned open_at_locked(
+    struct consent *c, const struct sockaddr_storage *from) REQUIRES(c->lock)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < CONSENT_OPEN_MAX; i++)
+		n += c->entries[i].state == OPEN &&
+		     same_source(&c->entries[i].q.address, from);
+	return n;
+}
+
+/* The last one of the source that has most, more than the newcomer's would. */
+static struct entry *to_go_locked(struct consent *c,
+    const struct sockaddr_storage *newcomer) REQUIRES(c->lock)
+{
+	unsigned n, most = open_at_locked(c, newcomer) + 1;
+	struct entry *found = NULL;
+
+	for (struct entry *e = c->entries; e < c->entries + CONSENT_OPEN_MAX;
+	     e++) {
+		if (e->state != OPEN)
+			continue;
+		n = open_at_locked(c, &e->q.address);
+		if (n > most ||
+		    (found && n == most && e->q.serial > found->q.serial)) {
+			most = n;
+			found = e;
+		}
+	}
+	return found;
+}
+
+/* May this one be put, as to keys, addresses, number and rate? The place that
+ * it gets may be another's yet. */
 static struct entry *room_locked(struct consent *c,
     const struct consent_question *q, int64_t now) REQUIRES(c->lock)
 {
 	struct entry *e, *room = NULL;
 
-	if (is_quiet_locked(c, true, q->key, NULL) ||
-	    is_quiet_locked(c, false, NULL, &q->address) ||
-	    (c->asked[c->next_asked] &&
-		now - c->asked[c->next_asked] < 60 * 1000))
+	if (hush_stands(&c->hush, q->key, &q->address) ||
+	    too_often_locked(c, &q->address, now))
 		return NULL;
 	for (unsigned i = 0; i < CONSENT_OPEN_MAX; i++) {
 		e = &c->entries[i];
@@ -303,18 +308,32 @@ static struct entry *room_locked(struct consent *c,
 			room = e;
 		else if (e->state == OPEN &&
 			 (!memcmp(e->q.key, q->key, sizeof(q->key)) ||
-			     address_same_host(
-				 (const struct sockaddr *)&e->q.address,
-				 (const struct sockaddr *)&q->address)))
+			     same_host(&e->q.address, &q->address)))
 			return NULL;
 	}
-	return room;
+	return room ? room : to_go_locked(c, &q->address);
+}
+
+/* An open question ends, and nobody has answered it. */
+static void lose_locked(struct consent *c, const struct entry *e)
+    REQUIRES(c->lock)
+{
+	hush_add(&c->hush, HUSH_ADDRESS, e->q.key, &e->q.address, 0);
+	keep_locked(c, e->q.key, e->q.name, now_ms(), true);
+}
+
+static void wake(const struct entry *e)
+{
+	uint64_t one = 1;
+
+	if (write(e->wake_fd, &one, sizeof(one)) < 0)
+		return; /* the counter is full: awake already */
 }
 
 int consent_ask(struct consent *c, const struct consent_question *question,
     int wake_fd, uint64_t *ret_serial)
 {
-	struct consent_question q = *question;
+	struct consent_question q = *question, lost = { .serial = 0 };
 	int64_t now = now_ms();
 	struct entry *e;
 	struct kept *k;
@@ -329,17 +348,25 @@ int consent_ask(struct consent *c, const struct consent_question *question,
 	if (e && !keep_locked(c, q.key, q.name, now, true))
 		e = NULL;
 	if (e) {
+		if (e->state == OPEN) {
+			lost = e->q;
+			lose_locked(c, e);
+			wake(e);
+		}
 		q.serial = ++c->serial;
 		q.asked_ms = now;
 		q.deadline_ms = now + c->timeout_ms;
 		*e =
 		    (struct entry){ .state = OPEN, .wake_fd = wake_fd, .q = q };
-		c->asked[c->next_asked] = now;
-		c->next_asked = (c->next_asked + 1) % CONSENT_PER_MINUTE;
+		c->asked[c->next_asked] =
+		    (struct asked){ .at_ms = now, .from = q.address };
+		c->next_asked = (c->next_asked + 1) % CONSENT_PER_MINUTE_MAX;
 	}
 	mutex_unlock(&c->lock);
 	if (!e)
 		return -EACCES;
+	if (lost.serial)
+		tell(c, CONSENT_WITHDRAWN, &lost);
 	*ret_serial = q.serial;
 	tell(c, CONSENT_ASKED, &q);
 	return 0;
@@ -355,7 +382,7 @@ int consent_answer(struct consent *c, uint64_t serial)
 	if (e && e->state == OPEN) {
 		r = -EINPROGRESS;
 	} else if (e) {
-		r = e->state == YES ? 0 : -EACCES;
+		r = 0;
 		e->state = FREE;
 	}
 	mutex_unlock(&c->lock);
@@ -373,37 +400,32 @@ void consent_withdraw(struct consent *c, uint64_t serial)
 	if (e) {
 		was_open = e->state == OPEN;
 		q = e->q;
+		if (was_open)
+			lose_locked(c, e);
 		e->state = FREE;
-	}
-	if (was_open) {
-		hush_locked(c, false, &q, 0);
-		keep_locked(c, q.key, q.name, now_ms(), true);
 	}
 	mutex_unlock(&c->lock);
 	if (was_open)
 		tell(c, CONSENT_WITHDRAWN, &q);
 }
 
-static void wake(const struct entry *e)
-{
-	uint64_t one = 1;
-
-	if (write(e->wake_fd, &one, sizeof(one)) < 0)
-		return; /* the counter is full: awake already */
-}
-
+/* No is what an entry that is gone means. */
 static void end_locked(struct consent *c, struct entry *e,
     enum consent_change how) REQUIRES(c->lock)
 {
-	e->state = how == CONSENT_ACCEPTED ? YES : NO;
+	struct kept *k;
+
+	e->state = how == CONSENT_ACCEPTED ? YES : FREE;
 	keep_locked(c, e->q.key, e->q.name, now_ms(), true);
+	k = find_name_locked(c, e->q.key, e->q.name, now_ms());
+	if (k)
+		k->declined = how == CONSENT_DECLINED;
 	if (how == CONSENT_ACCEPTED) {
-		forgive_locked(c, true, e->q.key, NULL);
-		forgive_locked(c, false, NULL, &e->q.address);
+		hush_forgive(&c->hush, e->q.key, &e->q.address);
 	} else {
-		hush_locked(c, true, &e->q,
+		hush_add(&c->hush, HUSH_KEY, e->q.key, &e->q.address,
 		    how == CONSENT_DECLINED ? CONSENT_DECLINED_MS : 0);
-		hush_locked(c, false, &e->q, 0);
+		hush_add(&c->hush, HUSH_ADDRESS, e->q.key, &e->q.address, 0);
 	}
 	wake(e);
 }
@@ -462,6 +484,25 @@ int consent_find(
 			r = 0;
 		}
 	mutex_unlock(&c->lock);
+	if (!r)
+		agree(c, ret);
+	return r;
+}
+
+int consent_find_declined(
+    struct consent *c, const char *name, uint8_t ret_key[IDENTITY_KEY_BYTES])
+{
+	int64_t now = now_ms();
+	int r = -ENOENT;
+
+	mutex_lock(&c->lock);
+	for (unsigned i = 0; i < NAMES_MAX && r; i++)
+		if (c->names[i].declined && now < c->names[i].until_ms &&
+		    !strcmp(c->names[i].name, name)) {
+			memcpy(ret_key, c->names[i].key, IDENTITY_KEY_BYTES);
+			r = 0;
+		}
+	mutex_unlock(&c->lock);
 	return r;
 }
 
@@ -494,6 +535,8 @@ int consent_find_serial(
 		r = 0;
 	}
 	mutex_unlock(&c->lock);
+	if (!r)
+		agree(c, ret);
 	return r;
 }
 
@@ -516,6 +559,8 @@ int consent_snapshot(struct consent *c, struct consent_question **ret)
 		if (c->entries[i].state == OPEN)
 			all[n++] = c->entries[i].q;
 	mutex_unlock(&c->lock);
+	for (int i = 0; i < n; i++)
+		agree(c, &all[i]);
 	qsort(all, (size_t)n, sizeof(*all), by_age);
 	*ret = all;
 	return n;

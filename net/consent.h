@@ -4,6 +4,10 @@
  * declined, or found nobody at home, is quiet for a while, so that asking again
  * and again gets nobody anything.
  *
+ * A source (an IPv4 address, or an IPv6 network of 64 bits, whose addresses
+ * cost nothing) that has most of the places loses one to a source that has
+ * fewer: the question that came last is taken for withdrawn.
+ *
  * Any thread; the lock is a leaf, nothing blocks.
  */
 #ifndef CONSENT_H
@@ -18,7 +22,9 @@
 
 enum {
 	CONSENT_OPEN_MAX = 16,
+	/* After so many within a minute, only sources that have put none. */
 	CONSENT_PER_MINUTE = 30,
+	CONSENT_PER_MINUTE_MAX = 60,
 	CONSENT_DECLINED_MS = 600 * 1000, /* quiet for this key */
 	/* Quiet for key and address after the second question without a yes,
 	 * within an hour; doubled each time, up to CONSENT_DECLINED_MS. */
@@ -33,7 +39,8 @@ struct consent_question {
 	uint8_t key[IDENTITY_KEY_BYTES];
 	/* The folder that it has, or would get; nobody else's, see below. */
 	char name[WIRE_PEER_NAME_MAX + 1];
-	uint8_t words[32]; /* handshake_words of the connection it came on */
+	/* handshake_words of the connection it came on; see consent_crosses. */
+	uint8_t words[32];
 	char file[WIRE_NAME_MAX + 1];
 	uint64_t size; /* or WIRE_SIZE_UNKNOWN */
 	struct sockaddr_storage address;
@@ -45,7 +52,8 @@ enum consent_change {
 	CONSENT_ACCEPTED,
 	CONSENT_DECLINED,
 	CONSENT_EXPIRED,   /* nobody answered in time */
-	CONSENT_WITHDRAWN, /* the sender gave up, or its connection broke */
+	CONSENT_WITHDRAWN, /* the sender gave up, its connection broke, or it
+			    * has lost its place */
 };
 
 struct consent;
@@ -57,6 +65,17 @@ typedef void consent_changed(void *ctx, enum consent_change change,
 /* NULL: out of memory. changed may be NULL. */
 struct consent *consent_new(
     int timeout_ms, consent_changed *changed, void *ctx);
+
+/*
+ * Where two machines ask each other at once, both screens show the words of one
+ * of the two questions: true, with *ret_words, where that is our own, which
+ * asks this key. No lock is held.
+ */
+typedef bool consent_crossing(
+    void *ctx, const uint8_t key[IDENTITY_KEY_BYTES], uint8_t ret_words[32]);
+/* Before the first question. What is shown (changed, consent_find,
+ * consent_find_serial, consent_snapshot) has the words by that. */
+void consent_crosses(struct consent *c, consent_crossing *crossing, void *ctx);
 /* NULL is fine. */
 void consent_free(struct consent *c);
 
@@ -95,19 +114,25 @@ int consent_name(struct consent *c, const uint8_t key[IDENTITY_KEY_BYTES],
 int consent_hold_name(
     struct consent *c, const uint8_t key[IDENTITY_KEY_BYTES], const char *name);
 
-/* The open question of this name, key or number. 0 or -ENOENT. */
+/* The open question of this name or number. 0 or -ENOENT. */
 int consent_find(
     struct consent *c, const char *name, struct consent_question *ret);
-int consent_find_key(struct consent *c, const uint8_t key[IDENTITY_KEY_BYTES],
-    struct consent_question *ret);
 int consent_find_serial(
     struct consent *c, uint64_t serial, struct consent_question *ret);
+/* Of this key, with the words of its own connection. Under any lock. */
+int consent_find_key(struct consent *c, const uint8_t key[IDENTITY_KEY_BYTES],
+    struct consent_question *ret);
+/* Whose question of this name was declined last, while it has the name. */
+int consent_find_declined(
+    struct consent *c, const char *name, uint8_t ret_key[IDENTITY_KEY_BYTES]);
 /* Answers it. 0, or -ENOENT: it is not open any more. */
 int consent_settle(struct consent *c, uint64_t serial, bool accepted);
 
-/* Is this key not to ask now? */
-bool consent_quiet(struct consent *c, const uint8_t key[IDENTITY_KEY_BYTES]);
-/* Its owner has changed his mind (accept, forget): no quiet for it. */
+/* Is this key, or whoever is at this address (or NULL), not to ask now? */
+bool consent_quiet(struct consent *c, const uint8_t key[IDENTITY_KEY_BYTES],
+    const struct sockaddr_storage *address);
+/* Its owner has changed his mind (accept, forget): no quiet for it, nor for the
+ * addresses that were hushed for it. */
 void consent_forgive(struct consent *c, const uint8_t key[IDENTITY_KEY_BYTES]);
 
 /* Every second or so: questions that nobody answers end. */

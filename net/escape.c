@@ -158,7 +158,7 @@ void escape_name(const char *name, size_t len, char ret[NAME_CAP])
 		n = next_char(p + at, len - at, &c);
 		if (used == 0 && (c == '.' || c == ' '))
 			continue;
-		keep = stays(c) && c != '/';
+		keep = stays(c) && c != '/' && (used > 0 || c != '-');
 		if ((keep ? n : 1) >= NAME_CAP - used)
 			break;
 		if (keep)

@@ -21,9 +21,10 @@ void escape_text(const char *text, size_t len, char *ret, size_t cap);
 bool escape_is_utf8(const char *text, size_t len);
 
 /*
- * A peer's chosen name made safe as one path component: what escape_text would
- * escape, and '/', become '_'; leading dots and spaces, trailing spaces go; an
- * empty result is "peer"; at most 63 bytes, cut at a character. Deterministic.
+ * A peer's chosen name made safe as one path component, also where a shell puts
+ * it for a '*': what escape_text would escape, '/', and a '-' in front become
+ * '_'; leading dots and spaces, trailing spaces go; an empty result is "peer";
+ * at most 63 bytes, cut at a character. Deterministic.
  */
 void escape_name(const char *name, size_t len, char ret[64]);
 

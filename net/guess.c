@@ -243,8 +243,8 @@ static int64_t left_ms(
 	return past < delay ? delay - past : 0;
 }
 
-static int64_t wait_locked(
-    struct guess *g, const struct sockaddr *from, int64_t now) REQUIRES(g->lock)
+static int64_t wait_locked(struct guess *g, const struct sockaddr *from,
+    unsigned others, int64_t now) REQUIRES(g->lock)
 {
 	const struct wrong *w = find_locked(g, from);
 	int64_t wait, all;
@@ -254,15 +254,18 @@ static int64_t wait_locked(
 	all = left_ms(&g->all,
 	    g->all.count > GUESS_ALL_FREE ? g->all.count - GUESS_ALL_FREE : 0,
 	    GUESS_ALL_MOST_MS, now);
+	if (!all && others && g->all.count + others > GUESS_ALL_FREE)
+		all = GUESS_FIRST_MS;
 	return wait > all ? wait : all;
 }
 
-int64_t guess_wait(struct guess *g, const struct sockaddr *from, int64_t now_s)
+int64_t guess_wait(struct guess *g, const struct sockaddr *from,
+    unsigned others, int64_t now_s)
 {
 	int64_t wait;
 
 	mutex_lock(&g->lock);
-	wait = wait_locked(g, from, now_s);
+	wait = wait_locked(g, from, others, now_s);
 	mutex_unlock(&g->lock);
 	return wait;
 }
@@ -296,7 +299,7 @@ int guess_take(struct guess *g, const struct sockaddr *from, int64_t now_s)
 	bool waits;
 
 	mutex_lock(&g->lock);
-	waits = wait_locked(g, from, now_s) > 0;
+	waits = wait_locked(g, from, 0, now_s) > 0;
 	if (!waits) {
 		count_locked(row_locked(g, from), now_s);
 		count_locked(&g->all, now_s);
@@ -312,9 +315,10 @@ int guess_right(struct guess *g, const struct sockaddr *from)
 	mutex_lock(&g->lock);
 	w = find_locked(g, from);
 	if (w) {
+		/* A right one that was cut short is among them. */
+		g->all.count -=
+		    w->count < g->all.count ? w->count : g->all.count;
 		w->count = 0;
-		if (g->all.count)
-			g->all.count--;
 	}
 	mutex_unlock(&g->lock);
 	return w ? store(g) : 0;

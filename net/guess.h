@@ -28,8 +28,12 @@ struct guess;
 int guess_open(int state_fd, struct guess **ret);
 void guess_close(struct guess *g);
 
-/* How long a guess from there has to wait, in ms; 0: it may be made. */
-int64_t guess_wait(struct guess *g, const struct sockaddr *from, int64_t now_s);
+/*
+ * How long a guess from there has to wait, in ms; 0: it may be made, whatever
+ * becomes of so many others that are about to be made from elsewhere.
+ */
+int64_t guess_wait(struct guess *g, const struct sockaddr *from,
+    unsigned others, int64_t now_s);
 
 /*
  * One is about to be made, and counts as wrong from now on, so that those that
@@ -38,7 +42,8 @@ int64_t guess_wait(struct guess *g, const struct sockaddr *from, int64_t now_s);
  * made.
  */
 int guess_take(struct guess *g, const struct sockaddr *from, int64_t now_s);
-/* What was taken was right: the address starts anew. 0 or -errno. */
+/* What was taken was right: the address starts anew, as if it had never been
+ * wrong. 0 or -errno. */
 int guess_right(struct guess *g, const struct sockaddr *from);
 
 #endif

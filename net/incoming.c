@@ -53,7 +53,7 @@ void incoming_pong(const struct incoming_config *config, struct conn *conn,
 	ret->pong.total_bytes = space.total_bytes;
 	ret->pong.free_files = space.free_files;
 	ret->pong.total_files = space.total_files;
-	ret->pong.policy = incoming_policy(config, conn_remote_key(conn));
+	ret->pong.policy = incoming_policy(config, conn);
 	/* Before it can know. */
 	if (ret->pong.policy == WIRE_POLICY_ACCEPT)
 		conn_limit_input(conn, 0);
@@ -82,7 +82,7 @@ void incoming_find_name(struct incoming *in)
 		peer_info(p, &info);
 		peer_put(p);
 		memcpy(in->name, info.name, sizeof(in->name));
-	} else if (trust_find(in->config->trust, key, &pin) == 0) {
+	} else if (trust_find(in->config->trust, key, &pin) == 0 && *pin.name) {
 		memcpy(in->name, pin.name, sizeof(in->name));
 	} else {
 		escape_name(hello->name, strlen(hello->name), in->name);
@@ -91,6 +91,9 @@ void incoming_find_name(struct incoming *in)
 
 int incoming_admit(struct incoming *in)
 {
+	static const struct trust_decision on_first_use = {
+		.policy = TRUST_ACCEPT, .automatic = true
+	};
 	const uint8_t *key = conn_remote_key(in->conn);
 	struct trust_pin pin;
 	int r;
@@ -100,10 +103,10 @@ int incoming_admit(struct incoming *in)
 	if (trust_find(in->config->trust, key, &pin) == 0 &&
 	    pin.policy == TRUST_ACCEPT)
 		return 0;
-	r = peers_pin(in->config->peers, key, in->name, TRUST_ACCEPT, NULL);
+	r = peers_pin(in->config->peers, key, in->name, &on_first_use, NULL);
 	if (!r)
 		incoming_find_name(in);
-	return r;
+	return r == -ENOSPC ? -EACCES : r; /* of pins, not of the disk */
 }
 
 void incoming_from(const struct incoming *in, struct sink_offer *ret)
@@ -271,6 +274,7 @@ int incoming_serve(const struct incoming_config *config, struct conn *conn,
 	struct wire_msg m;
 	int r;
 
+	peers_claim(config->peers, conn);
 	incoming_find_name(&in);
 	conn_limit_input(conn, STRANGERS_MESSAGE);
 	r = send_pong(&in, 0);

@@ -12,11 +12,13 @@
 #include "incoming_internal.h"
 
 enum wire_policy incoming_policy(
-    const struct incoming_config *config, const uint8_t *key)
+    const struct incoming_config *config, const struct conn *conn)
 {
+	const uint8_t *key = conn_remote_key(conn);
 	enum wire_policy policy = trust_incoming(config->trust, key);
 
-	if (policy == WIRE_POLICY_ASK && consent_quiet(config->consent, key))
+	if (policy == WIRE_POLICY_ASK &&
+	    consent_quiet(config->consent, key, conn_remote_address(conn)))
 		return WIRE_POLICY_REFUSE;
 	return policy;
 }
@@ -24,12 +26,18 @@ enum wire_policy incoming_policy(
 static int answer(struct incoming *in, int err)
 {
 	struct wire_msg m = { .type = WIRE_ANSWER };
+	int r;
 
 	if (!err) {
 		incoming_find_name(in); /* it has a folder now */
 		conn_limit_input(in->conn, 0);
 	}
 	m.answer.code = err ? wire_code_from_errno(err) : WIRE_OK;
+	r = conn_send(in->conn, &m);
+	if (r || !err)
+		return r;
+	/* It may be to be quiet from now on, and should know that. */
+	incoming_pong(in->config, in->conn, 0, &m);
 	return conn_send(in->conn, &m);
 }
 
@@ -74,7 +82,7 @@ int incoming_ask(struct incoming *in, const struct wire_msg *m)
 	int r = -EACCES;
 
 	in->asked = true;
-	switch (incoming_policy(in->config, conn_remote_key(in->conn))) {
+	switch (incoming_policy(in->config, in->conn)) {
 	case WIRE_POLICY_ACCEPT: return answer(in, 0);
 	case WIRE_POLICY_ASK: r = put_question(in, m); break;
 	case WIRE_POLICY_REFUSE: break;

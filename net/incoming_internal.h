@@ -55,9 +55,9 @@ void incoming_from(const struct incoming *in, struct sink_offer *ret);
  * 0, or why the connection has to end.
  */
 
-/* What an OFFER or an ASK of this key would meet now. Any thread. */
+/* What an OFFER or an ASK of its key would meet now. Any thread. */
 enum wire_policy incoming_policy(
-    const struct incoming_config *config, const uint8_t *key);
+    const struct incoming_config *config, const struct conn *conn);
 
 int incoming_ask(struct incoming *in, const struct wire_msg *m);
 int incoming_unask(struct incoming *in);

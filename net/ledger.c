@@ -180,6 +180,29 @@ static struct node *retire_locked(struct ledger *l, struct node *n)
 	return oldest;
 }
 
+/* Where strerror(3) does not say what a person can do about it. */
+static const char *sentence(enum ledger_direction direction, int error)
+{
+	bool send = direction == LEDGER_SEND;
+
+	switch (error) {
+	case 0: return "";
+	case -EDQUOT:
+		return send ? "this machine's quota there is used up: its "
+			      "owner can allow more, or take files out of the "
+			      "inbox"
+			    : "its quota here is used up: 'gtfs why' says how "
+			      "much that is, 'gtfs accept NAME --quota SIZE' "
+			      "changes it";
+	case -ENOSPC:
+		return send ? "its disk is full, except for what gtfs leaves "
+			      "free"
+			    : "this disk is full, except for what gtfs leaves "
+			      "free";
+	default: return strerror(-error);
+	}
+}
+
 void ledger_end(struct ledger *l, uint64_t id, enum ledger_state state,
     int error, const char *reason)
 {
@@ -194,9 +217,7 @@ void ledger_end(struct ledger *l, uint64_t id, enum ledger_state state,
 		n->e.error = error;
 		n->e.ended_ms = now_ms();
 		copy_text(n->e.reason, sizeof(n->e.reason),
-		    reason  ? reason
-		    : error ? strerror(-error)
-			    : "");
+		    reason ? reason : sentence(n->e.direction, error));
 		e = n->e;
 		forgotten = retire_locked(l, n);
 	}

@@ -58,7 +58,8 @@ uint64_t ledger_begin(struct ledger *l, enum ledger_direction direction,
     const char *peer, const char *name, uint64_t total);
 void ledger_state(struct ledger *l, uint64_t id, enum ledger_state state);
 void ledger_progress(struct ledger *l, uint64_t id, uint64_t bytes);
-/* state is DONE, FAILED or ABORTED; reason may be NULL. Once only. */
+/* state is DONE, FAILED or ABORTED; reason may be NULL: what people are to
+ * know of error. Once only. */
 void ledger_end(struct ledger *l, uint64_t id, enum ledger_state state,
     int error, const char *reason);
 

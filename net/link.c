@@ -258,13 +258,17 @@ static void *link_run(void *arg)
 	struct wire_msg bye = { .type = WIRE_BYE };
 	int r = 0;
 
-	if (!l->conn)
+	if (!l->conn) {
 		r = dial(l);
+		if (!r)
+			peer_link_up(l->peer, l);
+	}
 	if (!r) {
-		peer_link_up(l->peer, l);
 		r = serve(l);
 		if (!r)
 			conn_try_send(l->conn, &bye);
+		else if (r == -ETIMEDOUT)
+			conn_drop_output(l->conn);
 	}
 	if (r)
 		log_debug("link: connection ended: %s", strerror(-r));

@@ -225,13 +225,19 @@ static void note_address(struct network *n, const uint8_t *key)
 		    n->trust, key, (const struct sockaddr *)&info.addresses[0]);
 }
 
-/* What trust knows of a key has changed: its question and its connections. */
-static void decided(struct network *n, const uint8_t *key, bool accepted)
+/*
+ * What trust knows of a key has changed: its question and its connections.
+ * forgiven: it may ask, whatever it was told before.
+ */
+static void decided(
+    struct network *n, const uint8_t *key, bool accepted, bool forgiven)
 {
 	struct consent_question q;
 
 	if (consent_find_key(n->consent, key, &q) == 0)
 		consent_settle(n->consent, q.serial, accepted);
+	if (forgiven)
+		consent_forgive(n->consent, key);
 	listener_policy_changed(n->listener, key, !accepted);
 	if (accepted)
 		note_address(n, key);
@@ -242,8 +248,7 @@ static void on_paired(void *ctx, const uint8_t *key, const char *name)
 {
 	struct network *n = ctx;
 
-	consent_forgive(n->consent, key);
-	decided(n, key, true);
+	decided(n, key, true, true);
 	if (n->config.paired)
 		n->config.paired(n->config.ctx, name);
 }
@@ -303,8 +308,12 @@ static int new_peers(struct network *n)
 		.lost = on_lost,
 		.ctx = n,
 	};
+	int r;
 
-	return peers_new(&config, &n->peers);
+	r = peers_new(&config, &n->peers);
+	if (!r)
+		consent_crosses(n->consent, peers_crossing, n->peers);
+	return r;
 }
 
 int network_new(
@@ -351,10 +360,21 @@ int network_new(
 	return r;
 }
 
+static void tell_damaged(struct network *n)
+{
+	char fingerprint[FINGERPRINT_CHARS], name[WIRE_PEER_NAME_MAX + 1];
+
+	for (unsigned i = 0;
+	     n->config.damaged && trust_damaged(n->trust, i, fingerprint, name);
+	     i++)
+		n->config.damaged(n->config.ctx, fingerprint, name);
+}
+
 int network_start(struct network *n)
 {
 	int r;
 
+	tell_damaged(n);
 	n->self.hello.port = listener_port(n->listener);
 	r = prober_start(n->peers, n->pairer, &n->self, &n->prober);
 	if (!r)
@@ -403,14 +423,12 @@ int network_set_policy(
     struct network *n, const char *name, enum trust_policy policy)
 {
 	uint8_t key[IDENTITY_KEY_BYTES];
+	bool accepted = policy == TRUST_ACCEPT;
 	int r = peers_set_policy(n->peers, name, policy, key);
 
-	if (r)
-		return r;
-	if (policy == TRUST_ACCEPT)
-		consent_forgive(n->consent, key);
-	decided(n, key, policy == TRUST_ACCEPT);
-	return 0;
+	if (!r)
+		decided(n, key, accepted, accepted);
+	return r;
 }
 
 int network_forget(struct network *n, const char *name)
@@ -418,27 +436,22 @@ int network_forget(struct network *n, const char *name)
 	uint8_t key[IDENTITY_KEY_BYTES];
 	int r = peers_forget(n->peers, name, key);
 
-	if (!r)
-		decided(n, key, false);
 	if (!r || r == -ENODATA)
-		consent_forgive(n->consent, key);
+		decided(n, key, false, true);
 	return r;
 }
 
 /* The pin is durable before anybody hears of it. */
 static int let_in(struct network *n, const struct consent_question *q)
 {
-	int r = peers_pin(n->peers, q->key, q->name, TRUST_ACCEPT, NULL);
+	const struct trust_decision d = { .policy = TRUST_ACCEPT,
+		.words = q->words };
+	int r = peers_pin(n->peers, q->key, q->name, &d, NULL);
 
-	if (!r)
-		r = trust_set_words(n->trust, q->key, q->words);
-	if (r)
-		return r;
 	/* Where it is too late for the question, the pin is what counts. */
-	consent_forgive(n->consent, q->key);
-	peers_pinned(n->peers, q->key);
-	decided(n, q->key, true);
-	return 0;
+	if (!r)
+		decided(n, q->key, true, true);
+	return r;
 }
 
 int network_answer(struct network *n, uint64_t serial, bool accept)
@@ -451,12 +464,13 @@ int network_answer(struct network *n, uint64_t serial, bool accept)
 	if (!r)
 		r = consent_settle(n->consent, serial, false);
 	if (!r)
-		decided(n, q.key, false);
+		decided(n, q.key, false, false);
 	return r;
 }
 
 int network_decide(struct network *n, const char *name, bool accept)
 {
+	const struct trust_decision accepted = { .policy = TRUST_ACCEPT };
 	struct consent_question q;
 	int r = consent_find(n->consent, name, &q);
 
@@ -464,8 +478,15 @@ int network_decide(struct network *n, const char *name, bool accept)
 		r = network_answer(n, q.serial, accept);
 	if (r != -ENOENT)
 		return r;
-	return network_set_policy(
-	    n, name, accept ? TRUST_ACCEPT : TRUST_REFUSE);
+	r = network_set_policy(n, name, accept ? TRUST_ACCEPT : TRUST_REFUSE);
+	/* A no that was a mistake: it may have no folder here. */
+	if (r == -ENOENT && accept &&
+	    consent_find_declined(n->consent, name, q.key) == 0) {
+		r = peers_pin(n->peers, q.key, name, &accepted, NULL);
+		if (!r)
+			decided(n, q.key, true, true);
+	}
+	return r;
 }
 
 /* Of the folder, which is what people were shown. */
@@ -487,7 +508,11 @@ int network_set_quota(
 	struct trust_pin pin;
 	int r = find_pin(n, name, &pin);
 
-	return r ? r : trust_set_quota(n->trust, pin.key, bytes, files);
+	if (!r)
+		r = trust_set_quota(n->trust, pin.key, bytes, files);
+	if (!r)
+		peers_pinned(n->peers, pin.key);
+	return r;
 }
 
 int network_set_verified(struct network *n, const char *name)

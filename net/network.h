@@ -40,6 +40,9 @@ struct network_config {
 	/* By a code or a group: both sides trust each other now. name: its
 	 * folder's. No lock is held; must not block. */
 	void (*paired)(void *ctx, const char *name);
+	/* At the start: this pin was damaged, and nobody has decided about it
+	 * (see net/trust.h). name may be "". Likewise. */
+	void (*damaged)(void *ctx, const char *fingerprint, const char *name);
 	void *ctx; /* of all of these */
 	/* The passphrase of a group: borrowed, a secret. 0: in no group. */
 	const char *group;
@@ -85,7 +88,8 @@ int network_forget(struct network *n, const char *name);
 int network_answer(struct network *n, uint64_t serial, bool accept);
 /*
  * gtfs accept / refuse NAME: answers the open question of that name, else sets
- * the policy of that peer. 0, -ENOENT, or -errno, as network_answer.
+ * the policy of that peer, or lets in whose question of that name was declined
+ * lately. 0, -ENOENT, or -errno, as network_answer.
  */
 int network_decide(struct network *n, const char *name, bool accept);
 /* What of that peer's files may be in the inbox; 0: the default. 0, -ENOENT

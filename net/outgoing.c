@@ -226,11 +226,12 @@ void outgoing_fail_one(struct outgoing *o, int err, struct outgoing_list *ret)
 	}
 	outgoing_ready_locked(o, &ready);
 	mutex_unlock(&o->lock);
-	outgoing_tell(&ready);
+	/* Before the program learns of it: its user may look for the reason. */
 	if (tell)
 		ledger_end(o->peer->table->config.ledger, o->ledger_id,
 		    err == -ECANCELED ? LEDGER_ABORTED : LEDGER_FAILED, err,
 		    NULL);
+	outgoing_tell(&ready);
 }
 
 void outgoing_fail(struct outgoing *o, int err)

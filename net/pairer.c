@@ -2,6 +2,11 @@
  * Exchanges, on the threads of their connections ("in", "probe", "pair"). One
  * at a time with a key: where both sides begin one at once, the lesser key's is
  * the one that goes on, or each would pin the words of another connection.
+ *
+ * A group's are one at a time with an address as well, because that is what
+ * guesses are counted by. Of two the later one would be turned away at step 3,
+ * when an honest initiator has counted it, and nothing will ever tell it that
+ * it was right. Turned away at step 1 it has cost nobody anything.
  */
 #include "pairer.h"
 
@@ -70,38 +75,68 @@ static bool ours_goes_first(struct pairer *p, const uint8_t *key)
 		   IDENTITY_KEY_BYTES) < 0;
 }
 
+static const struct sockaddr *from(const struct exchange *x)
+{
+	return (const struct sockaddr *)conn_remote_address(x->conn);
+}
+
+static bool same_key(const struct exchange *x, const struct exchange *other)
+{
+	return !memcmp(conn_remote_key(x->conn), conn_remote_key(other->conn),
+	    IDENTITY_KEY_BYTES);
+}
+
 /* May this one go on beside the other? */
 static bool beside(
     struct pairer *p, const struct exchange *x, const struct exchange *other)
 {
-	return x->role == HANDSHAKE_RESPONDER &&
-	       other->role == HANDSHAKE_INITIATOR &&
-	       !ours_goes_first(p, conn_remote_key(x->conn));
+	if (same_key(x, other))
+		return x->role == HANDSHAKE_RESPONDER &&
+		       other->role == HANDSHAKE_INITIATOR &&
+		       !ours_goes_first(p, conn_remote_key(x->conn));
+	return x->kind != PAIRING_GROUP || other->kind != PAIRING_GROUP ||
+	       !address_same_host(from(x), from(other));
 }
 
+/*
+ * 0, or -EBUSY: there is another one, after which this may be tried again;
+ * -EAGAIN: no guess may be made now.
+ */
 static int begin(struct pairer *p, struct exchange *x)
 {
-	const uint8_t *key = conn_remote_key(x->conn);
+	unsigned others = 0; /* that may yet prove to be wrong guesses */
 	struct exchange *i;
 	int r = 0;
 
 	mutex_lock(&p->lock);
-	LIST_FOREACH(i, &p->exchanges, entry)
-		if (!memcmp(
-			conn_remote_key(i->conn), key, IDENTITY_KEY_BYTES) &&
-		    !beside(p, x, i))
+	LIST_FOREACH(i, &p->exchanges, entry) {
+		if (!beside(p, x, i))
 			r = -EBUSY;
+		others += i->kind == PAIRING_GROUP && !same_key(x, i);
+	}
+	if (!r && x->kind == PAIRING_GROUP && p->guess &&
+	    guess_wait(p->guess, from(x), others, time(NULL)) > 0)
+		r = -EAGAIN;
 	if (!r)
 		LIST_INSERT_HEAD(&p->exchanges, x, entry);
+	x->listed = !r;
 	mutex_unlock(&p->lock);
 	return r;
 }
 
-static void end(struct pairer *p, struct exchange *x)
+/* No guess can come of it any more. */
+static void leave(struct pairer *p, struct exchange *x)
 {
 	mutex_lock(&p->lock);
-	LIST_REMOVE(x, entry);
+	if (x->listed)
+		LIST_REMOVE(x, entry);
+	x->listed = false;
 	mutex_unlock(&p->lock);
+}
+
+static void end(struct pairer *p, struct exchange *x)
+{
+	leave(p, x);
 	pairing_free(x->pairing);
 	x->pairing = NULL;
 }
@@ -114,24 +149,19 @@ static bool refused(struct pairer *p, const struct conn *conn)
 	       pin.policy == TRUST_REFUSE;
 }
 
-/* Durable on return; what fails leaves it half learned, and is asked again. */
+/* Durable on return. */
 static int pin(struct pairer *p, const struct exchange *x, const char *name,
     char ret_name[WIRE_PEER_NAME_MAX + 1])
 {
 	const uint8_t *key = conn_remote_key(x->conn);
-	struct trust *t = p->config.trust;
+	const struct trust_decision d = { .policy = TRUST_ACCEPT,
+		.verified = true,
+		.words = conn_words(x->conn) };
 	int r = refused(p, x->conn) ? -EACCES : 0;
 
 	if (!r)
-		r = peers_pin(
-		    p->config.peers, key, name, TRUST_ACCEPT, ret_name);
-	if (!r)
-		r = trust_set_words(t, key, conn_words(x->conn));
-	if (!r)
-		r = trust_set_verified(t, key);
-	if (!r)
-		peers_pinned(p->config.peers, key);
-	else
+		r = peers_pin(p->config.peers, key, name, &d, ret_name);
+	if (r)
 		log_warning("%s has paired, and cannot be remembered: %s", name,
 		    strerror(-r));
 	return r;
@@ -211,20 +241,18 @@ static int prepare(
 	return x->pairing ? 0 : -ENOMEM;
 }
 
-static const struct sockaddr *from(const struct exchange *x)
-{
-	return (const struct sockaddr *)conn_remote_address(x->conn);
-}
-
 /* --- as the initiator -------------------------------------------------------
  */
 
 /* A code is typed for each exchange: there the person counts. */
 static int count_ours(struct pairer *p, struct exchange *x)
 {
-	if (x->kind == PAIRING_CODE)
-		return 0;
-	return guess_take(p->guess, from(x), time(NULL));
+	int r = 0;
+
+	if (x->kind == PAIRING_GROUP)
+		r = guess_take(p->guess, from(x), time(NULL));
+	/* Whoever has two exchanges with us has used the other one. */
+	return r == -EAGAIN ? -EACCES : r;
 }
 
 static int four_steps(struct pairer *p, struct exchange *x, const char *name)
@@ -300,8 +328,6 @@ int pairer_greet(
 
 	if (!to_be_greeted(p, conn))
 		return 0;
-	if (guess_wait(p->guess, from(&x), time(NULL)) > 0)
-		return -EAGAIN;
 	escape_name(heard, strlen(heard), name);
 	r = pairer_initiate(p, &x, p->config.group, p->config.group_len,
 	    wanted ? wanted : name);
@@ -309,7 +335,7 @@ int pairer_greet(
 		log_info("%s is in another group", name);
 	else if (r)
 		log_debug("no passphrase from %s: %s", name, strerror(-r));
-	if (r == -EBUSY && !x.over)
+	if ((r == -EBUSY || r == -EAGAIN) && !x.over)
 		return -EAGAIN; /* nothing has been sent */
 	if (!x.over)
 		return r;
@@ -320,7 +346,7 @@ int pairer_greet(
 
 int64_t pairer_wait(struct pairer *p, const struct sockaddr *to)
 {
-	return p->guess ? guess_wait(p->guess, to, time(NULL)) : 0;
+	return p->guess ? guess_wait(p->guess, to, 0, time(NULL)) : 0;
 }
 
 /* --- as the responder -------------------------------------------------------
@@ -331,11 +357,10 @@ static int secret_for(struct pairer *p, struct exchange *x)
 	char code[WORDS_CODE_MAX];
 	int r;
 
-	if (x->kind == PAIRING_GROUP) {
-		if (!p->guess || guess_wait(p->guess, from(x), time(NULL)) > 0)
-			return -EACCES;
-		return prepare(p, x, p->config.group, p->config.group_len);
-	}
+	if (x->kind == PAIRING_GROUP)
+		return p->guess
+			   ? prepare(p, x, p->config.group, p->config.group_len)
+			   : -EACCES;
 	r = pair_code_begin(p->code, now_ms(), &x->code, code);
 	if (r)
 		return r;
@@ -370,6 +395,20 @@ static void looked(
 	}
 }
 
+/* Step 3: who is right is pinned. 0, or the errno of UNPAIRED. */
+static int look(struct pairer *p, struct exchange *x, const struct wire_msg *m,
+    const char *name, char ret_pinned[WIRE_PEER_NAME_MAX + 1], bool *ret_wrong)
+{
+	int r = count_theirs(p, x);
+
+	if (r)
+		return r;
+	r = read_step(x, m);
+	looked(p, x, name, r == 0);
+	*ret_wrong = r != 0;
+	return r ? r : pin(p, x, name, ret_pinned);
+}
+
 /* Step 3, and the answer to it. */
 static int judge(struct pairer *p, struct exchange *x, const struct wire_msg *m,
     const char *name, bool *ret_wrong)
@@ -379,14 +418,8 @@ static int judge(struct pairer *p, struct exchange *x, const struct wire_msg *m,
 
 	if ((enum pairing_kind)m->pair.kind != x->kind || m->pair.step != 3)
 		return -EPROTO;
-	r = count_theirs(p, x);
-	if (r)
-		return send_unpaired(x->conn, r);
-	r = read_step(x, m);
-	looked(p, x, name, r == 0);
-	*ret_wrong = r != 0;
-	if (r == 0)
-		r = pin(p, x, name, pinned);
+	r = look(p, x, m, name, pinned, ret_wrong);
+	leave(p, x); /* before they know that another one may begin */
 	if (r)
 		return send_unpaired(x->conn, r);
 	r = send_step(x);
@@ -413,7 +446,7 @@ int pairer_serve(struct pairer *p, struct conn *conn,
 		return send_unpaired(conn, -EACCES);
 	r = begin(p, &x);
 	if (r)
-		return send_unpaired(conn, r);
+		return send_unpaired(conn, r == -EAGAIN ? -EACCES : r);
 	r = secret_for(p, &x);
 	if (r) {
 		r = send_unpaired(conn, r);

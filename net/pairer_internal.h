@@ -16,6 +16,7 @@
 /* An exchange under way, on its thread's stack. */
 struct exchange {
 	LIST_ENTRY(exchange) entry;
+	bool listed;
 	struct conn *conn;
 	enum handshake_role role;
 	enum pairing_kind kind;
@@ -48,8 +49,9 @@ struct pairer {
  *
  * All of it as the initiator, x's first fields (conn, kind, deadline_ms and
  * wake_fd) being set: 0 (proven and pinned as name), the errno of UNPAIRED,
- * -EKEYREJECTED, -EBUSY (one with this key is under way), -EAGAIN (no guess
- * may be made now), -ECANCELED, -ETIMEDOUT, -ECONNRESET, ...
+ * -EKEYREJECTED, -EBUSY (one that goes first is under way) or -EAGAIN (no guess
+ * may be made now), both before anything is sent, -ECANCELED, -ETIMEDOUT,
+ * -ECONNRESET, ...
  */
 int pairer_initiate(struct pairer *p, struct exchange *x, const char *secret,
     size_t secret_len, const char *name);

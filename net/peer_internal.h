@@ -49,6 +49,7 @@ struct treeop {
 	uint64_t epoch; /* the peer's, by then */
 	bool sent;      /* on whatever connection; under the table's lock */
 	bool dropped;   /* it is not to be sent; likewise */
+	bool silent;    /* no reason to ask to be let in; likewise */
 	/* A MKDIR that goes ahead of the transfer with this tag, which fails
 	 * with it; 0: it is one of the peer's queue, and goes back there. */
 	uint32_t tag;
@@ -139,11 +140,14 @@ struct peers {
 	_Atomic unsigned n_transfers;
 	bool stopping GUARDED_BY(lock);
 	LIST_HEAD(, link) finished GUARDED_BY(lock); /* to be joined */
+	SLIST_HEAD(, reserved) reserved GUARDED_BY(lock);
 	struct cond links_gone;   /* with lock: n_links fell */
 	_Atomic unsigned windows; /* transfers that hold memory */
 };
 
 struct peer *peers_by_key_locked(struct peers *t, const uint8_t *key)
+    REQUIRES(t->lock);
+struct peer *peers_by_name_locked(struct peers *t, const char *name)
     REQUIRES(t->lock);
 /* A new entry, listed; NULL: out of memory. */
 struct peer *peers_add_locked(
@@ -186,7 +190,7 @@ int link_start_locked(struct peers *t, struct peer *p, struct conn *conn)
 void link_wake(struct link *l);
 
 /* net/peers_links.c, net/peers_queue.c: what link threads report. */
-void peer_link_up(struct peer *p, struct link *l);
+void peer_link_up(struct peer *p, struct link *l); /* it has dialled */
 /* why: a negative errno, or 0: it was not needed. Frees l. */
 void peer_link_down(struct peer *p, struct link *l, int why);
 void peer_link_stalled(struct peer *p, struct link *l, bool stalled);
@@ -199,6 +203,18 @@ void peer_accepted_us(struct peer *p);
 bool peers_stopping(struct peers *t);
 /* Is it in the table no more, or does all end? Then so do its links. */
 bool peer_is_over(struct peer *p);
+
+/* net/peers_names.c: wanted, made safe, or "wanted (2)" and so on. */
+void peers_unique_name_locked(struct peers *t, const uint8_t *key,
+    const char *wanted, char ret[WIRE_PEER_NAME_MAX + 1]) REQUIRES(t->lock);
+/* Has p another name than the wanted one, which it could have? */
+bool peers_misnamed_locked(struct peers *t, const struct peer *p,
+    const char *wanted) REQUIRES(t->lock);
+/* A key was proven at an address that was dialled, by this name or NULL: what
+ * is reserved there is its. */
+void peers_claim_locked(struct peers *t, const uint8_t *key,
+    const struct sockaddr *address, const char *name) REQUIRES(t->lock);
+void peers_unreserve_locked(struct peers *t) REQUIRES(t->lock);
 
 /* net/peers_ask.c: one link asks a peer's owner for all that waits. */
 
@@ -213,6 +229,11 @@ bool peer_ask_begin(struct peer *p, struct link *l, struct wire_msg *ret);
 void peer_ask_sent(struct peer *p);
 /* Is an answer still waited for? */
 bool peer_asks(struct peer *p);
+/*
+ * o has left the queue before it began. What was to be made in the tree that it
+ * lies in, and nobody there waits for, is no reason to ask: it waits for one.
+ */
+void peer_gave_up_locked(struct peer *p, const struct outgoing *o);
 /* The link asks no longer. True: nobody waits any more, to be taken back. */
 bool peer_ask_end(struct peer *p, struct link *l);
 /*
@@ -226,6 +247,9 @@ bool peer_ask_crossed(struct peer *p, const struct link *l);
  */
 void peer_answered(
     struct peer *p, const uint8_t words[TRUST_WORDS_BYTES], int result);
+/* A copy for others, with the words that both screens show. */
+void peer_copy_locked(struct peers *t, const struct peer *p,
+    struct peer_info *ret) REQUIRES(t->lock);
 /* True: the question has lapsed while no link was there to take it back. */
 bool peer_ask_lapsed_locked(struct peers *t, struct peer *p) REQUIRES(t->lock);
 

@@ -11,8 +11,6 @@
 #include <string.h>
 
 #include "address.h"
-#include "consent.h"
-#include "escape.h"
 #include "peer_internal.h"
 #include "treeop.h"
 
@@ -33,45 +31,6 @@ struct peer *peers_by_key_locked(struct peers *t, const uint8_t *key)
 	return NULL;
 }
 
-static struct peer *by_name_locked(struct peers *t, const char *name)
-    REQUIRES(t->lock)
-{
-	struct peer *p;
-
-	TAILQ_FOREACH(p, &t->list, entry)
-		if (!strcmp(p->info.name, name))
-			return p;
-	return NULL;
-}
-
-/* Has another key this name: as a folder, a pin, or a question? */
-static bool taken_locked(struct peers *t, const uint8_t *key, const char *name)
-    REQUIRES(t->lock)
-{
-	struct peer *p = by_name_locked(t, name);
-	struct trust_pin pin;
-
-	if (p && memcmp(p->info.key, key, IDENTITY_KEY_BYTES) != 0)
-		return true;
-	if (trust_find_name(t->config.trust, name, &pin) == 0 &&
-	    memcmp(pin.key, key, IDENTITY_KEY_BYTES) != 0)
-		return true;
-	return t->config.consent &&
-	       consent_name_taken(t->config.consent, key, name);
-}
-
-/* wanted, made safe, or "wanted (2)" and so on where another key has that. */
-static void unique_name_locked(struct peers *t, const uint8_t *key,
-    const char *wanted, char ret[WIRE_PEER_NAME_MAX + 1]) REQUIRES(t->lock)
-{
-	char safe[WIRE_PEER_NAME_MAX + 1];
-
-	escape_name(wanted, strlen(wanted), safe);
-	strcpy(ret, safe);
-	for (unsigned n = 2; taken_locked(t, key, ret); n++)
-		escape_numbered(safe, n, ret);
-}
-
 bool peer_read_pin_locked(struct peers *t, struct peer *p)
 {
 	struct peer_info *in = &p->info;
@@ -80,8 +39,11 @@ bool peer_read_pin_locked(struct peers *t, struct peer *p)
 	in->pinned = trust_find(t->config.trust, in->key, &pin) == 0;
 	if (!in->pinned)
 		memset(&pin, 0, sizeof(pin));
+	in->damaged = pin.damaged;
 	in->pin_policy = pin.policy;
 	in->verified = pin.verified;
+	in->quota_bytes = pin.quota_bytes;
+	in->quota_files = pin.quota_files;
 	if (!in->asking) {
 		in->has_words = pin.has_words;
 		memcpy(in->words, pin.words, sizeof(in->words));
@@ -111,11 +73,11 @@ struct peer *peers_add_locked(
 	identity_fingerprint(key, p->info.fingerprint);
 	if (trust_find(t->config.trust, key, &pin) == 0) {
 		peer_read_pin_locked(t, p);
-		wanted = pin.name;
+		wanted = *pin.name ? pin.name : wanted;
 		p->info.n_addresses = pin.n_addresses;
 		memcpy(p->info.addresses, pin.addresses, sizeof(pin.addresses));
 	}
-	unique_name_locked(t, key, wanted, p->info.name);
+	peers_unique_name_locked(t, key, wanted, p->info.name);
 	snprintf(
 	    p->info.heard_name, sizeof(p->info.heard_name), "%s", p->info.name);
 	TAILQ_INSERT_TAIL(&t->list, p, entry);
@@ -148,6 +110,7 @@ int peers_new(const struct peers_config *config, struct peers **ret)
 	mutex_lock(&t->lock);
 	TAILQ_INIT(&t->list);
 	LIST_INIT(&t->finished);
+	SLIST_INIT(&t->reserved);
 	mutex_unlock(&t->lock);
 	r = trust_each(config->trust, add_pin, t);
 	if (r) {
@@ -181,6 +144,7 @@ void peers_free(struct peers *t)
 		peer_put(p);
 		mutex_lock(&t->lock);
 	}
+	peers_unreserve_locked(t);
 	mutex_unlock(&t->lock);
 	cond_fini(&t->links_gone);
 	mutex_fini(&t->lock);
@@ -220,7 +184,7 @@ struct peers *peer_table(struct peer *p)
 void peer_info(struct peer *p, struct peer_info *ret)
 {
 	mutex_lock(&p->table->lock);
-	*ret = p->info;
+	peer_copy_locked(p->table, p, ret);
 	mutex_unlock(&p->table->lock);
 }
 
@@ -229,7 +193,7 @@ struct peer *peers_find_name(struct peers *t, const char *name)
 	struct peer *p;
 
 	mutex_lock(&t->lock);
-	p = by_name_locked(t, name);
+	p = peers_by_name_locked(t, name);
 	if (p)
 		p->refs++;
 	mutex_unlock(&t->lock);
@@ -269,7 +233,7 @@ int peers_snapshot(struct peers *t, struct peer_info **ret)
 	n = 0;
 	if (list)
 		TAILQ_FOREACH(p, &t->list, entry)
-			list[n++] = p->info;
+			peer_copy_locked(t, p, &list[n++]);
 	mutex_unlock(&t->lock);
 	if (!list)
 		return -ENOMEM;
@@ -306,7 +270,7 @@ bool peers_has_address(struct peers *t, const struct sockaddr *a)
 /* --- policy ------------------------------------------------------------- */
 
 int peers_pin(struct peers *t, const uint8_t key[IDENTITY_KEY_BYTES],
-    const char *wanted, enum trust_policy policy,
+    const char *wanted, const struct trust_decision *d,
     char ret_name[WIRE_PEER_NAME_MAX + 1])
 {
 	bool appears = false, gone = false;
@@ -329,7 +293,7 @@ int peers_pin(struct peers *t, const uint8_t key[IDENTITY_KEY_BYTES],
 	if (!p)
 		return -ENOMEM;
 	/* Nobody else can be called like the folder meanwhile. */
-	r = trust_pin(t->config.trust, key, info.name, policy, NULL);
+	r = trust_decide(t->config.trust, key, info.name, d, NULL);
 	mutex_lock(&t->lock);
 	p->n_pinning--;
 	gone = !peer_read_pin_locked(t, p) && appears && p->listed &&
@@ -348,35 +312,17 @@ int peers_pin(struct peers *t, const uint8_t key[IDENTITY_KEY_BYTES],
 	return r;
 }
 
-int peers_hold_name(struct peers *t, const uint8_t key[IDENTITY_KEY_BYTES],
-    const char *wanted, char ret[WIRE_PEER_NAME_MAX + 1])
-{
-	struct consent *c = t->config.consent;
-	struct peer *p;
-	int r = 0;
-
-	mutex_lock(&t->lock);
-	p = peers_by_key_locked(t, key);
-	if (p)
-		strcpy(ret, p->info.name);
-	else if (!c || consent_name(c, key, ret))
-		unique_name_locked(t, key, wanted, ret);
-	if (c)
-		r = consent_hold_name(c, key, ret);
-	mutex_unlock(&t->lock);
-	return r;
-}
-
 int peers_set_policy(struct peers *t, const char *name,
     enum trust_policy policy, uint8_t ret_key[IDENTITY_KEY_BYTES])
 {
+	struct trust_decision d = { .policy = policy };
 	struct peer *p = peers_find_name(t, name);
 
 	if (!p)
 		return -ENOENT;
 	memcpy(ret_key, p->info.key, IDENTITY_KEY_BYTES); /* never changes */
 	peer_put(p);
-	return peers_pin(t, ret_key, name, policy, NULL);
+	return peers_pin(t, ret_key, name, &d, NULL);
 }
 
 void peers_pinned(struct peers *t, const uint8_t key[IDENTITY_KEY_BYTES])

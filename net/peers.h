@@ -5,8 +5,9 @@
  * A folder belongs to a key: each peer has a folder name, its pin's or its own
  * made safe and unique ("laptop (2)"), which stays for as long as the peer is
  * in the table. Names are given here alone: no two keys have the same one, be
- * it as a folder, as a pin (a pin is called like its folder) or as a question
- * that a person may be about to answer (net/consent).
+ * it as a folder, as a pin (a pin is called like its folder), as a host of the
+ * user's (--peer), or as a question that a person may be about to answer
+ * (net/consent).
  *
  * One lock over the table (see sync.h for the order). Peers are counted: a
  * pointer is good until peer_put.
@@ -39,11 +40,16 @@ struct peer_info {
 	char heard_name[WIRE_PEER_NAME_MAX + 1]; /* as the peer says it */
 	enum peer_state state;
 	bool pinned;
+	bool damaged; /* the pin was: refused, until our owner decides */
 	enum trust_policy pin_policy;
+	/* What its offers meet here; of a copy alone. */
+	enum wire_policy here;
 	bool verified; /* its words were compared */
+	/* The pin's; 0: the default. */
+	uint64_t quota_bytes, quota_files;
 	/* Our ASK waits for its owner's answer. */
 	bool asking;
-	/* The pin's words; while asking, those of the connection that asks. */
+	/* The pin's words; while asking, those that both screens show. */
 	bool has_words;
 	uint8_t words[TRUST_WORDS_BYTES];
 	/* What it does with our offers: 0 until it has said so. */
@@ -127,8 +133,9 @@ bool peers_has_address(struct peers *t, const struct sockaddr *a);
 /*
  * A connection that we dialled and that has proven its key: the peer enters
  * the table if it is new (under wanted_name, or the name it says), and the
- * connection becomes its first link; a peer that has one already only learns
- * the address, and conn is closed. Takes conn.
+ * connection becomes its first link: it is online before anybody sees it. A
+ * peer that has one already only learns the address, and conn is closed. Takes
+ * conn.
  *
  * There is room for PEERS_UNPINNED_MAX strangers, beside those that the user
  * named (wanted_name); after that one of the host that has most makes room for
@@ -137,13 +144,31 @@ bool peers_has_address(struct peers *t, const struct sockaddr *a);
 void peers_adopt(struct peers *t, struct conn *conn, const char *wanted_name);
 
 /*
- * Pins key with this policy, under the name of its folder, which it gets now if
- * it has none (as wanted, if nobody else has that name). Durable on return.
- * ret_name (or NULL): the folder's. 0, or -errno of trust_pin.
+ * By the user (--peer NAME=HOST): the name is nobody's but of the key that is
+ * proven at that address (NULL: not known yet; again for each one that the host
+ * has, at any time), or who has it already. 0 or -ENOMEM.
+ */
+int peers_reserve(
+    struct peers *t, const char *name, const struct sockaddr *address);
+/* Somebody has dialled us, and listens at the address that he has come from: is
+ * that such a one? To be asked before it gets a name. */
+void peers_claim(struct peers *t, const struct conn *conn);
+
+/*
+ * Pins key as decided, under the name of its folder, which it gets now if it
+ * has none (as wanted, if nobody else has that name). Durable on return.
+ * ret_name (or NULL): the folder's. 0, or -errno of trust_decide.
  */
 int peers_pin(struct peers *t, const uint8_t key[IDENTITY_KEY_BYTES],
-    const char *wanted, enum trust_policy policy,
+    const char *wanted, const struct trust_decision *d,
     char ret_name[WIRE_PEER_NAME_MAX + 1]);
+
+/*
+ * A consent_crossing: two that ask each other show the words of the connection
+ * that the lesser key has begun, and keep them. peers: a struct peers.
+ */
+bool peers_crossing(void *peers, const uint8_t key[IDENTITY_KEY_BYTES],
+    uint8_t ret_words[TRUST_WORDS_BYTES]);
 
 /*
  * The folder that key has, or would get: kept for its question from now on (see

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "consent.h"
 #include "outgoing_internal.h"
 #include "packed.h"
 #include "peer_internal.h"
@@ -42,7 +43,7 @@ bool peer_question_locked(struct peer *p, struct wire_msg *ret)
 	if (o && !ret)
 		return true;
 	STAILQ_FOREACH(op, &p->treeops, next) {
-		name = op->dropped ? NULL : name_of(op, &m);
+		name = op->dropped || op->silent ? NULL : name_of(op, &m);
 		if (name) {
 			say(ret, name, WIRE_SIZE_UNKNOWN);
 			return true;
@@ -114,6 +115,32 @@ bool peer_ask_lapsed_locked(struct peers *t, struct peer *p)
 	return lapsed;
 }
 
+/* The topmost directory that d lies in. */
+static const struct outdir *topmost_locked(const struct outdir *d)
+{
+	while (d && d->parent)
+		d = d->parent;
+	return d;
+}
+
+void peer_gave_up_locked(struct peer *p, const struct outgoing *o)
+{
+	const struct outdir *top = topmost_locked(o->parent);
+	const struct outgoing *other;
+	struct treeop *op;
+
+	if (!top || (!p->info.asking && p->info.policy != WIRE_POLICY_ASK))
+		return;
+	TAILQ_FOREACH(other, &p->queue, entry)
+		if (topmost_locked(other->parent) == top)
+			return;
+	STAILQ_FOREACH(op, &p->treeops, next)
+		if (!op->sent && !op->waiter &&
+		    (topmost_locked(op->dir) == top ||
+			topmost_locked(op->parent) == top))
+			op->silent = true;
+}
+
 bool peer_ask_end(struct peer *p, struct link *l)
 {
 	struct peers *t = p->table;
@@ -143,6 +170,53 @@ bool peer_ask_crossed(struct peer *p, const struct link *l)
 	return r;
 }
 
+/* --- two who ask each other -------------------------------------------------
+ */
+
+static bool ours_goes_first(const struct peers *t, const uint8_t *key)
+{
+	return memcmp(t->config.self->identity->public, key,
+		   IDENTITY_KEY_BYTES) < 0;
+}
+
+/* Its question is open here, too, and is the one whose words count. */
+static bool theirs_counts(
+    struct peers *t, const uint8_t *key, struct consent_question *ret)
+{
+	return t->config.consent && !ours_goes_first(t, key) &&
+	       consent_find_key(t->config.consent, key, ret) == 0;
+}
+
+bool peers_crossing(void *peers, const uint8_t key[IDENTITY_KEY_BYTES],
+    uint8_t ret_words[TRUST_WORDS_BYTES])
+{
+	struct peers *t = peers;
+	struct peer *p;
+	bool ours;
+
+	mutex_lock(&t->lock);
+	p = peers_by_key_locked(t, key);
+	ours = p && p->info.asking && ours_goes_first(t, key);
+	if (ours)
+		memcpy(ret_words, p->info.words, TRUST_WORDS_BYTES);
+	mutex_unlock(&t->lock);
+	return ours;
+}
+
+void peer_copy_locked(
+    struct peers *t, const struct peer *p, struct peer_info *ret)
+{
+	struct consent_question q;
+
+	*ret = p->info;
+	ret->here = trust_incoming(t->config.trust, ret->key);
+	if (ret->asking && theirs_counts(t, ret->key, &q))
+		memcpy(ret->words, q.words, sizeof(ret->words));
+}
+
+/* --- the answer --------------------------------------------------------------
+ */
+
 /*
  * Both directions are one trust: who let us in is let in here, unless our own
  * owner has turned it away. What the disk does not take is said by trust, and
@@ -154,20 +228,26 @@ bool peer_ask_crossed(struct peer *p, const struct link *l)
 static void remember(struct peer *p, const uint8_t *words)
 {
 	struct trust *trust = p->table->config.trust;
-	bool pinned, ours, anew;
+	struct trust_decision d = { .policy = TRUST_ACCEPT, .words = words };
+	struct consent_question q;
 	struct peer_info info;
 	struct trust_pin pin;
+	bool pinned, anew;
 
 	mutex_lock(&p->table->lock);
 	info = p->info;
 	anew = p->asked_anew;
 	mutex_unlock(&p->table->lock);
 	pinned = trust_find(trust, info.key, &pin) == 0;
-	ours = pinned && pin.policy == TRUST_ACCEPT && pin.has_words && !anew;
-	if (!pinned || pin.policy != TRUST_REFUSE)
-		trust_pin(trust, info.key, info.name, TRUST_ACCEPT, NULL);
-	if (!ours)
-		trust_set_words(trust, info.key, words);
+	if (pinned && pin.damaged)
+		return;
+	if (pinned && pin.policy == TRUST_REFUSE)
+		d.policy = TRUST_REFUSE;
+	else if (pinned && pin.policy == TRUST_ACCEPT && pin.has_words && !anew)
+		d.words = NULL;
+	else if (theirs_counts(p->table, info.key, &q))
+		d.words = q.words;
+	trust_decide(trust, info.key, info.name, &d, NULL);
 	if (!pinned)
 		trust_note_address(
 		    trust, info.key, (struct sockaddr *)&info.addresses[0]);

@@ -122,6 +122,18 @@ static struct peer *to_go_locked(
 	return found;
 }
 
+/* To say_gone. */
+static struct peer *take_out_locked(struct peers *t, struct peer *p)
+    REQUIRES(t->lock)
+{
+	struct link *l;
+
+	peers_remove_locked(t, p);
+	LIST_FOREACH(l, &p->links, entry)
+		link_wake(l);
+	return p;
+}
+
 /*
  * A new key from there: is there room? Where there are more strangers than a
  * network has machines, it is another's (*ret_gone, with its reference), so
@@ -132,7 +144,6 @@ static bool room_locked(struct peers *t, const uint8_t *key,
 {
 	struct trust_pin pin;
 	struct peer *p;
-	struct link *l;
 	unsigned n = 0;
 
 	TAILQ_FOREACH(p, &t->list, entry)
@@ -141,13 +152,9 @@ static bool room_locked(struct peers *t, const uint8_t *key,
 	    trust_find(t->config.trust, key, &pin) == 0)
 		return true;
 	p = to_go_locked(t, host);
-	if (!p)
-		return false;
-	peers_remove_locked(t, p);
-	LIST_FOREACH(l, &p->links, entry)
-		link_wake(l);
-	*ret_gone = p;
-	return true;
+	if (p)
+		*ret_gone = take_out_locked(t, p);
+	return p != NULL;
 }
 
 static void say_gone(struct peer *p)
@@ -161,6 +168,24 @@ static void say_gone(struct peer *p)
 	peer_put(p);
 }
 
+/* A link has its connection. True: the first one. */
+static bool up_locked(struct peer *p, struct link *l)
+{
+	bool came = p->info.state != PEER_ONLINE;
+
+	if (p->n_dialing && l->dialled)
+		p->n_dialing--;
+	l->dialled = false;
+	l->up = true;
+	p->n_up++;
+	p->lost_ms = 0;
+	p->info.state = PEER_ONLINE;
+	p->info.key_rejected = false;
+	p->info.rejected_by = 0;
+	p->info.seen_ms = now_ms();
+	return came;
+}
+
 void peers_adopt(struct peers *t, struct conn *conn, const char *wanted_name)
 {
 	const struct wire_hello *hello = conn_remote_hello(conn);
@@ -169,13 +194,20 @@ void peers_adopt(struct peers *t, struct conn *conn, const char *wanted_name)
 	const struct sockaddr_storage a = *conn_remote_address(conn);
 	char heard[WIRE_PEER_NAME_MAX + 1];
 	struct peer_info info;
-	bool appeared = false;
+	bool appeared = false, came = false;
 	struct peer *p, *gone = NULL;
 	int r = 0;
 
 	escape_name(hello->name, strlen(hello->name), heard);
 	mutex_lock(&t->lock);
+	peers_claim_locked(t, key, (const struct sockaddr *)&a, wanted_name);
 	p = peers_by_key_locked(t, key);
+	/* It was found in some other way before. */
+	if (p && wanted_name && unused(p) && !p->info.asking &&
+	    peers_misnamed_locked(t, p, wanted_name)) {
+		gone = take_out_locked(t, p);
+		p = NULL;
+	}
 	if (!p && !t->stopping &&
 	    (wanted_name ||
 		room_locked(t, key, (const struct sockaddr *)&a, &gone))) {
@@ -196,16 +228,22 @@ void peers_adopt(struct peers *t, struct conn *conn, const char *wanted_name)
 		r = link_start_locked(t, p, conn);
 	else
 		r = -EALREADY;
+	/* Now, not when its thread begins to run: who sees the folder may use
+	 * it at once. */
+	if (!r)
+		came = up_locked(p, LIST_FIRST(&p->links));
 	info = p->info;
 	mutex_unlock(&t->lock);
 	if (gone)
 		say_gone(gone);
+	if (appeared)
+		peers_notify(t, PEER_APPEARED, &info);
+	if (came)
+		peers_notify(t, PEER_CAME_ONLINE, &info);
 	trust_note_address(
 	    t->config.trust, info.key, (const struct sockaddr *)&a);
 	if (r)
 		conn_free(conn);
-	if (appeared)
-		peers_notify(t, PEER_APPEARED, &info);
 }
 
 void peer_link_up(struct peer *p, struct link *l)
@@ -215,17 +253,7 @@ void peer_link_up(struct peer *p, struct link *l)
 	bool came;
 
 	mutex_lock(&t->lock);
-	if (p->n_dialing && l->dialled)
-		p->n_dialing--;
-	l->dialled = false;
-	l->up = true;
-	p->n_up++;
-	p->lost_ms = 0;
-	came = p->info.state != PEER_ONLINE;
-	p->info.state = PEER_ONLINE;
-	p->info.key_rejected = false;
-	p->info.rejected_by = 0;
-	p->info.seen_ms = now_ms();
+	came = up_locked(p, l);
 	info = p->info;
 	mutex_unlock(&t->lock);
 	if (came)

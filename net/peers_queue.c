@@ -130,6 +130,7 @@ bool peer_dequeue(struct peer *p, struct outgoing *o)
 	if (was) {
 		TAILQ_REMOVE(&p->queue, o, entry);
 		o->queued = false;
+		peer_gave_up_locked(p, o);
 		if (p->asker) /* perhaps for this one alone */
 			link_wake(p->asker);
 	}
@@ -151,9 +152,14 @@ void peer_transfer_done(struct peer *p)
  */
 static bool may_begin_locked(struct peer *p)
 {
-	if (p->info.policy == WIRE_POLICY_ASK)
-		return !peer_question_locked(p, NULL);
-	return p->info.policy != 0;
+	const struct treeop *op;
+
+	if (p->info.policy != WIRE_POLICY_ASK)
+		return p->info.policy != 0;
+	STAILQ_FOREACH(op, &p->treeops, next)
+		if (op->silent && !op->dropped)
+			return false;
+	return !peer_question_locked(p, NULL);
 }
 
 bool peer_take_job(struct peer *p, struct link *l)
@@ -168,7 +174,8 @@ bool peer_take_job(struct peer *p, struct link *l)
 	if (atomic_load(&l->tree_job)) {
 		; /* it goes on */
 	} else if (!may_begin_locked(p)) {
-		l->asks = found = p->info.policy && !p->asker;
+		l->asks = found = p->info.policy && !p->asker &&
+				  peer_question_locked(p, NULL);
 		l->idle = !found;
 		if (found)
 			p->asker = l;

@@ -48,6 +48,9 @@ static size_t put_optional(const struct trust_pin *pin, char *ret, size_t at)
 {
 	char words[HEX_DIGITS + 1];
 
+	if (pin->automatic)
+		at += (size_t)snprintf(
+		    ret + at, PINFILE_TEXT_MAX - at, "automatic: yes\n");
 	if (pin->verified)
 		at += (size_t)snprintf(
 		    ret + at, PINFILE_TEXT_MAX - at, "verified: yes\n");
@@ -170,13 +173,22 @@ static int parse_number(const char **at, char end, uint64_t *ret)
 	return 0;
 }
 
+/* Is there the line "label yes"? */
+static int parse_yes(char **at, const char *label, bool *ret)
+{
+	const char *value = take_line(at, label);
+
+	*ret = value != NULL;
+	return value && strcmp(value, "yes") ? -EBADMSG : 0;
+}
+
 static int parse_optional(char **at, struct trust_pin *pin)
 {
-	const char *value = take_line(at, "verified: ");
+	const char *value;
 
-	if (value && strcmp(value, "yes"))
+	if (parse_yes(at, "automatic: ", &pin->automatic) ||
+	    parse_yes(at, "verified: ", &pin->verified))
 		return -EBADMSG;
-	pin->verified = value != NULL;
 	value = take_line(at, "words: ");
 	if (value && parse_hex(value, pin->words))
 		return -EBADMSG;
@@ -249,6 +261,29 @@ int pinfile_read(int dirfd, const char *name, struct trust_pin *ret)
 		return r;
 	identity_fingerprint(pin.key, fingerprint);
 	if (strcmp(fingerprint, name))
+		return -EBADMSG;
+	*ret = pin;
+	return 0;
+}
+
+int pinfile_salvage(int dirfd, const char *file,
+    const char fingerprint[FINGERPRINT_CHARS], struct trust_pin *ret)
+{
+	char text[PINFILE_TEXT_MAX], found[FINGERPRINT_CHARS], *at = text;
+	struct trust_pin pin = { .policy = TRUST_REFUSE, .damaged = true };
+	char *name, *key;
+	size_t len;
+	int r = textfile_read(dirfd, file, text, sizeof(text) - 1, &len);
+
+	if (r)
+		return r;
+	text[len] = '\0';
+	name = take_line(&at, VERSION_LINE "name: ");
+	key = name ? take_line(&at, "key: ") : NULL;
+	if (!key || parse_name(name, pin.name) || parse_hex(key, pin.key))
+		return -EBADMSG;
+	identity_fingerprint(pin.key, found);
+	if (strcmp(found, fingerprint))
 		return -EBADMSG;
 	*ret = pin;
 	return 0;

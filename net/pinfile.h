@@ -30,6 +30,13 @@ int pinfile_decode(const char *text, size_t len, struct trust_pin *ret);
  */
 int pinfile_read(int dirfd, const char *name, struct trust_pin *ret);
 
+/*
+ * What is left in the damaged file of that key, which is set aside: refused, in
+ * any case. 0, or -errno: not even the key.
+ */
+int pinfile_salvage(int dirfd, const char *file,
+    const char fingerprint[FINGERPRINT_CHARS], struct trust_pin *ret);
+
 /* Replaces the file of the pin's key in one step; durable on return. */
 int pinfile_write(int dirfd, const struct trust_pin *pin);
 

@@ -173,6 +173,8 @@ int prober_named(
     struct prober *p, const char *name, const char *host, uint16_t port)
 {
 	struct candidate *c = calloc(1, sizeof(*c));
+	struct sockaddr_storage a;
+	int r;
 
 	if (!c)
 		return -ENOMEM;
@@ -185,6 +187,13 @@ int prober_named(
 	c->port = port;
 	c->pause_ms = PROBER_PAUSE_MIN_MS;
 	c->next_ms = now_ms();
+	/* What needs no lookup is known before anybody calls. */
+	r = peers_reserve(p->peers, name,
+	    address_parse(host, port, &a) ? NULL : (struct sockaddr *)&a);
+	if (r) {
+		candidate_free(c);
+		return r;
+	}
 	mutex_lock(&p->lock);
 	TAILQ_INSERT_TAIL(&p->list, c, entry);
 	p->n++;
@@ -301,6 +310,8 @@ static int dial_host(struct prober *p, struct candidate *c)
 		return -EHOSTUNREACH;
 	}
 	r = -EHOSTUNREACH;
+	for (i = list; i; i = i->ai_next)
+		peers_reserve(p->peers, c->name, i->ai_addr);
 	for (i = list; i && r && r != -EAGAIN; i = i->ai_next)
 		r = dial(p, c, i->ai_addr);
 	freeaddrinfo(list);

@@ -6,34 +6,38 @@
  */
 #include "trust.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "address.h"
 #include "escape.h"
-#include "log.h"
 #include "pinfile.h"
-#include "sync.h"
 #include "textfile.h"
+#include "trust_internal.h"
 
-#define PINS_NAME "pins"
+/* A key of which nothing but the fingerprint was left: here it is. */
+static struct trust_pin *find_damaged_locked(
+    struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES]) REQUIRES(t->lock)
+{
+	char fingerprint[FINGERPRINT_CHARS];
+	struct trust_pin *pin;
 
-struct trust {
-	enum trust_default strangers;
-	int fd; /* of pins/ */
-	struct mutex lock;
-	struct cond idle;
-	bool changing GUARDED_BY(lock);
-	struct trust_pin *pins GUARDED_BY(lock);
-	unsigned n_pins GUARDED_BY(lock);
-	unsigned cap_pins GUARDED_BY(lock);
-};
+	identity_fingerprint(key, fingerprint);
+	for (unsigned i = 0; i < t->n_damaged; i++) {
+		if (strcmp(t->damaged[i], fingerprint))
+			continue;
+		pin = &t->pins[t->n_pins++];
+		*pin = (struct trust_pin){ .policy = TRUST_REFUSE,
+			.damaged = true };
+		memcpy(pin->key, key, sizeof(pin->key));
+		memmove(t->damaged[i], t->damaged[--t->n_damaged],
+		    sizeof(fingerprint));
+		return pin;
+	}
+	return NULL;
+}
 
 static struct trust_pin *find_locked(
     struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES]) REQUIRES(t->lock)
@@ -41,7 +45,7 @@ static struct trust_pin *find_locked(
 	for (unsigned i = 0; i < t->n_pins; i++)
 		if (!memcmp(t->pins[i].key, key, IDENTITY_KEY_BYTES))
 			return &t->pins[i];
-	return NULL;
+	return t->n_damaged ? find_damaged_locked(t, key) : NULL;
 }
 
 static struct trust_pin *find_name_locked(struct trust *t, const char *name)
@@ -53,15 +57,16 @@ static struct trust_pin *find_name_locked(struct trust *t, const char *name)
 	return NULL;
 }
 
-/* Room for one more, so that what is on the disk then is never forgotten. */
-static int reserve_locked(struct trust *t) REQUIRES(t->lock)
+int trust_reserve_locked(struct trust *t)
 {
 	unsigned cap = t->cap_pins ? 2 * t->cap_pins : 8;
 	struct trust_pin *more;
 
-	if (t->n_pins == TRUST_PINS_MAX)
+	unsigned n = t->n_pins + t->n_damaged;
+
+	if (n >= TRUST_PINS_MAX)
 		return -ENOSPC;
-	if (t->n_pins < t->cap_pins)
+	if (n < t->cap_pins)
 		return 0;
 	more = reallocarray(t->pins, cap, sizeof(*more));
 	if (!more)
@@ -71,9 +76,8 @@ static int reserve_locked(struct trust *t) REQUIRES(t->lock)
 	return 0;
 }
 
-/* name, or "name (2)", "name (3)" ...: what no pin is called. */
-static void unique_name_locked(
-    struct trust *t, char name[WIRE_PEER_NAME_MAX + 1]) REQUIRES(t->lock)
+void trust_unique_name_locked(
+    struct trust *t, char name[WIRE_PEER_NAME_MAX + 1])
 {
 	char wanted[WIRE_PEER_NAME_MAX + 1];
 
@@ -96,110 +100,6 @@ static void end_change_locked(struct trust *t) REQUIRES(t->lock)
 	cond_signal(&t->idle);
 }
 
-/* Could this file be a pin: is it called like a fingerprint? */
-static bool is_fingerprint(const char *name)
-{
-	static const char digits[] = "abcdefghijklmnopqrstuvwxyz234567";
-
-	if (strlen(name) != FINGERPRINT_CHARS - 1)
-		return false;
-	for (size_t i = 0; name[i]; i++)
-		if (i % 5 == 4 ? name[i] != '-' : !strchr(digits, name[i]))
-			return false;
-	return true;
-}
-
-/*
- * What is not to be trusted is set aside. Other failures (EIO, EMFILE) may
- * pass: the caller must not go on as if the peer were a stranger.
- */
-static int load_pin(struct trust *t, const char *name)
-{
-	char heard[WIRE_PEER_NAME_MAX + 1];
-	struct trust_pin pin;
-	int r = pinfile_read(t->fd, name, &pin);
-
-	if (r == -EBADMSG || r == -EPERM) {
-		log_error("pin %s is %s: set aside; accept that peer again",
-		    name, r == -EPERM ? "not private" : "damaged");
-		return textfile_set_aside(t->fd, name);
-	}
-	if (r)
-		return r;
-	strcpy(heard, pin.name);
-	mutex_lock(&t->lock);
-	r = reserve_locked(t);
-	if (r == 0) {
-		unique_name_locked(t, pin.name);
-		t->pins[t->n_pins++] = pin;
-	}
-	mutex_unlock(&t->lock);
-	if (r == 0 && strcmp(heard, pin.name)) {
-		log_warning(
-		    "two pins are called %s: one is now %s", heard, pin.name);
-		r = pinfile_write(t->fd, &pin);
-	}
-	return r;
-}
-
-static int only_fingerprints(const struct dirent *entry)
-{
-	return is_fingerprint(entry->d_name);
-}
-
-/* In the order of their names, so that every start sees the same table. */
-static int load(struct trust *t)
-{
-	struct dirent **entries;
-	int n, r = 0;
-
-	n = scandirat(t->fd, ".", &entries, only_fingerprints, alphasort);
-	if (n < 0)
-		return -errno;
-	for (int i = 0; i < n; i++) {
-		if (r == 0)
-			r = load_pin(t, entries[i]->d_name);
-		if (r == -ENOSPC) {
-			log_error("more than %u pins: the others do not count",
-			    TRUST_PINS_MAX);
-			r = 0;
-			n = i + 1;
-		}
-		free(entries[i]);
-	}
-	free(entries);
-	return r;
-}
-
-/* Opens pins/, making it if missing. Returns a descriptor or -errno. */
-static int open_pins(int state_fd)
-{
-	struct stat st;
-	int fd, r = 0;
-
-	if (mkdirat(state_fd, PINS_NAME, 0700) == 0) {
-		if (fsync(state_fd) < 0)
-			return -errno;
-	} else if (errno != EEXIST) {
-		return -errno;
-	}
-	fd = openat(state_fd, PINS_NAME,
-	    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st) < 0)
-		r = -errno;
-	else if ((st.st_mode & 022) || st.st_uid != geteuid())
-		r = -EPERM;
-	else if (unlinkat(fd, TEXTFILE_TEMPORARY, 0) < 0 && errno != ENOENT)
-		r = -errno;
-	if (r) {
-		close(fd);
-		return r;
-	}
-	return fd;
-}
-
 int trust_open(int state_fd, enum trust_default strangers, struct trust **ret)
 {
 	struct trust *t = calloc(1, sizeof(*t));
@@ -210,8 +110,7 @@ int trust_open(int state_fd, enum trust_default strangers, struct trust **ret)
 	t->strangers = strangers;
 	mutex_init(&t->lock);
 	cond_init(&t->idle);
-	t->fd = open_pins(state_fd);
-	r = t->fd < 0 ? t->fd : load(t);
+	r = trust_load(t, state_fd);
 	if (r) {
 		trust_close(t);
 		return r;
@@ -227,6 +126,7 @@ void trust_close(struct trust *t) NO_THREAD_ANALYSIS
 	if (t->fd >= 0)
 		close(t->fd);
 	free(t->pins);
+	free(t->damaged);
 	cond_fini(&t->idle);
 	mutex_fini(&t->lock);
 	free(t);
@@ -278,6 +178,30 @@ int trust_find_name(struct trust *t, const char *name, struct trust_pin *ret)
 	return pin ? 0 : -ENOENT;
 }
 
+bool trust_damaged(struct trust *t, unsigned i,
+    char ret_fingerprint[FINGERPRINT_CHARS],
+    char ret_name[WIRE_PEER_NAME_MAX + 1])
+{
+	bool found = false;
+
+	mutex_lock(&t->lock);
+	if (i < t->n_damaged) {
+		found = true;
+		strcpy(ret_fingerprint, t->damaged[i]);
+		*ret_name = '\0';
+	}
+	i -= t->n_damaged; /* wraps where it was found */
+	for (unsigned k = 0; k < t->n_pins && !found; k++) {
+		if (!t->pins[k].damaged || i-- > 0)
+			continue;
+		found = true;
+		identity_fingerprint(t->pins[k].key, ret_fingerprint);
+		strcpy(ret_name, t->pins[k].name);
+	}
+	mutex_unlock(&t->lock);
+	return found;
+}
+
 int trust_each(struct trust *t,
     int (*each)(void *ctx, const struct trust_pin *pin), void *ctx)
 {
@@ -300,21 +224,36 @@ int trust_each(struct trust *t,
 	return r;
 }
 
+/* For one more that nobody has asked for. */
+static bool has_room_locked(struct trust *t) REQUIRES(t->lock)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < t->n_pins; i++)
+		n += t->pins[i].automatic;
+	return n < TRUST_AUTOMATIC_MAX;
+}
+
 enum wire_policy trust_incoming(
     struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES])
 {
 	enum trust_policy policy = TRUST_ASK;
-	struct trust_pin pin;
+	const struct trust_pin *pin;
+	bool room;
 
-	if (trust_find(t, key, &pin) == 0)
-		policy = pin.policy;
+	mutex_lock(&t->lock);
+	pin = find_locked(t, key);
+	if (pin)
+		policy = pin->policy;
+	room = pin || t->strangers != TRUST_LAN || has_room_locked(t);
+	mutex_unlock(&t->lock);
 	switch (policy) {
 	case TRUST_ACCEPT: return WIRE_POLICY_ACCEPT;
 	case TRUST_REFUSE: return WIRE_POLICY_REFUSE;
 	case TRUST_ASK: break;
 	}
 	switch (t->strangers) {
-	case TRUST_LAN: return WIRE_POLICY_ACCEPT;
+	case TRUST_LAN: return room ? WIRE_POLICY_ACCEPT : WIRE_POLICY_REFUSE;
 	case TRUST_ASKED: return WIRE_POLICY_ASK;
 	case TRUST_KNOWN: break;
 	}
@@ -324,28 +263,60 @@ enum wire_policy trust_incoming(
 /* The pin as it shall be, while the change has the turn. */
 static int prepare_locked(struct trust *t,
     const uint8_t key[IDENTITY_KEY_BYTES], const char *name,
-    enum trust_policy policy, struct trust_pin *ret) REQUIRES(t->lock)
+    const struct trust_decision *d, struct trust_pin *ret) REQUIRES(t->lock)
 {
-	struct trust_pin *old = find_locked(t, key), pin = { 0 };
+	struct trust_pin *old = find_locked(t, key);
+	struct trust_pin pin = { .automatic = true };
 	int r;
 
 	if (old) {
 		pin = *old;
 	} else {
-		r = reserve_locked(t);
+		r = trust_reserve_locked(t);
+		if (r == 0 && d->automatic && !has_room_locked(t))
+			r = -ENOSPC;
 		if (r)
 			return r;
 		memcpy(pin.key, key, sizeof(pin.key));
-		escape_name(name, strlen(name), pin.name);
-		unique_name_locked(t, pin.name);
 	}
-	pin.policy = policy;
+	if (!*pin.name) {
+		escape_name(name, strlen(name), pin.name);
+		trust_unique_name_locked(t, pin.name);
+	}
+	pin.policy = d->policy;
+	pin.automatic &= d->automatic;
+	pin.verified |= d->verified;
+	if (d->words) {
+		pin.has_words = true;
+		memcpy(pin.words, d->words, sizeof(pin.words));
+	}
 	*ret = pin;
 	return 0;
 }
 
+/*
+ * Our owner has decided about a damaged pin, and that is on the disk: what is
+ * left of it does not count any more.
+ */
+static int mark_decided(struct trust *t, const struct trust_pin *pin)
+{
+	char name[FINGERPRINT_CHARS + sizeof(TRUST_DAMAGED)];
+
+	identity_fingerprint(pin->key, name);
+	return textfile_set_aside(t->fd, strcat(name, TRUST_DAMAGED));
+}
+
 int trust_pin(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES],
     const char *name, enum trust_policy policy,
+    char ret_name[WIRE_PEER_NAME_MAX + 1])
+{
+	struct trust_decision d = { .policy = policy };
+
+	return trust_decide(t, key, name, &d, ret_name);
+}
+
+int trust_decide(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES],
+    const char *name, const struct trust_decision *d,
     char ret_name[WIRE_PEER_NAME_MAX + 1])
 {
 	struct trust_pin pin, *old;
@@ -353,10 +324,14 @@ int trust_pin(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES],
 
 	mutex_lock(&t->lock);
 	begin_change_locked(t);
-	r = prepare_locked(t, key, name, policy, &pin);
+	r = prepare_locked(t, key, name, d, &pin);
 	mutex_unlock(&t->lock);
 	if (r == 0)
 		r = pinfile_write(t->fd, &pin);
+	/* Where this fails, the new file counts. */
+	if (r == 0 && pin.damaged)
+		mark_decided(t, &pin);
+	pin.damaged = false;
 
 	mutex_lock(&t->lock);
 	if (r == 0) {
@@ -375,15 +350,19 @@ int trust_pin(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES],
 
 int trust_forget(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES])
 {
-	struct trust_pin *pin;
+	struct trust_pin *pin, old = { 0 };
 	bool gone = false;
 	int r = -ENOENT;
 
 	mutex_lock(&t->lock);
 	begin_change_locked(t);
 	pin = find_locked(t, key);
+	if (pin)
+		old = *pin;
 	mutex_unlock(&t->lock);
 	if (pin)
+		r = old.damaged ? mark_decided(t, &old) : 0;
+	if (r == 0)
 		r = pinfile_remove(t->fd, key, &gone);
 
 	mutex_lock(&t->lock);
@@ -440,6 +419,8 @@ static int change(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES],
 	mutex_lock(&t->lock);
 	begin_change_locked(t);
 	p = find_locked(t, key);
+	if (p && p->damaged) /* it is not known: nothing is learned of it */
+		p = NULL;
 	if (p) {
 		pin = *p;
 		write = edit(&pin, arg);
@@ -472,28 +453,13 @@ int trust_note_address(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES],
 	return change(t, key, edit_address, address);
 }
 
-static bool edit_words(struct trust_pin *pin, const void *arg)
-{
-	bool same =
-	    pin->has_words && memcmp(pin->words, arg, TRUST_WORDS_BYTES) == 0;
-
-	pin->has_words = true;
-	memcpy(pin->words, arg, TRUST_WORDS_BYTES);
-	return !same;
-}
-
-int trust_set_words(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES],
-    const uint8_t words[TRUST_WORDS_BYTES])
-{
-	return change(t, key, edit_words, words);
-}
-
 static bool edit_verified(struct trust_pin *pin, const void *arg)
 {
-	bool was = pin->verified;
+	bool was = pin->verified && !pin->automatic;
 
 	(void)arg;
 	pin->verified = true;
+	pin->automatic = false; /* somebody knows it */
 	return !was;
 }
 
@@ -505,9 +471,10 @@ int trust_set_verified(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES])
 static bool edit_quota(struct trust_pin *pin, const void *arg)
 {
 	const uint64_t *quota = arg;
-	bool same =
-	    pin->quota_bytes == quota[0] && pin->quota_files == quota[1];
+	bool same = pin->quota_bytes == quota[0] &&
+		    pin->quota_files == quota[1] && !pin->automatic;
 
+	pin->automatic = false;
 	pin->quota_bytes = quota[0];
 	pin->quota_files = quota[1];
 	return !same;

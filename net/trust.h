@@ -3,13 +3,16 @@
  * the directory pins/ of the state directory, written atomically (temporary
  * name, fsync, rename, fsync of the directory), validated when read. A file
  * that is damaged, or that others can write, is set aside as NAME.damaged and
- * said once in the log; it is never trusted and never dropped without a word.
+ * said in the log; it is never trusted and never dropped without a word: while
+ * NAME.damaged is there and NAME is not, this key is refused. Our owner decides
+ * (trust_decide, trust_forget), and it becomes NAME.damaged.damaged.
  *
  * A file, named by the fingerprint:
  *     gtfs-pin: 1
  *     name: laptop            (folder name: unique, see net/peers.h)
  *     key: 64 hexadecimal digits
  *     policy: accept | ask | refuse
+ *     automatic: yes          (let in by --accept lan, and nobody has said so)
  *     verified: yes           (people compared the words, or a code did)
  *     words: 64 hexadecimal digits (handshake_words of the handshake by which
  *            the two got to know each other: the same on both sides)
@@ -17,7 +20,7 @@
  *     address: 10.0.0.7:4717  (last proven ones, newest first, at most 4)
  *     check: 16 hexadecimal digits (XXH3-64 of all before this line: it finds
  *            damage; against whoever can write here nothing helps)
- * verified, words and quota may be missing.
+ * automatic, verified, words and quota may be missing.
  *
  * Any thread. The table is in memory, its lock a leaf: finding never blocks
  * and may be done under any other lock. Changing calls (pin, forget, note)
@@ -35,9 +38,11 @@
 #include "identity.h"
 #include "wire.h"
 
-#define TRUST_ADDRESSES   4
-#define TRUST_PINS_MAX    4096
-#define TRUST_WORDS_BYTES 32
+#define TRUST_ADDRESSES 4
+#define TRUST_PINS_MAX  4096
+/* Of them automatic: the others are for those that a person lets in. */
+#define TRUST_AUTOMATIC_MAX 1024
+#define TRUST_WORDS_BYTES   32
 
 enum trust_default { /* --accept: what a stranger gets */
 	TRUST_KNOWN, /* refused */
@@ -49,8 +54,11 @@ enum trust_policy { TRUST_ACCEPT, TRUST_ASK, TRUST_REFUSE };
 
 struct trust_pin {
 	uint8_t key[IDENTITY_KEY_BYTES];
-	char name[WIRE_PEER_NAME_MAX + 1]; /* the folder's */
+	/* The folder's. "" where the file was damaged, and it has none yet. */
+	char name[WIRE_PEER_NAME_MAX + 1];
 	enum trust_policy policy;
+	bool automatic; /* --accept lan has let it in, and nobody else */
+	bool damaged;   /* its file was: refused, until our owner decides */
 	bool verified;
 	bool has_words;
 	uint8_t words[TRUST_WORDS_BYTES];
@@ -85,27 +93,47 @@ int trust_each(struct trust *t,
 /*
  * What an offer of this key gets now: its pin's policy, else the default for
  * strangers. An ASK pin is treated as a stranger.
- * A stranger who is accepted is to be pinned (trust_pin) before its first byte.
+ * A stranger who is accepted is to be pinned (automatic) before its first byte;
+ * where there are TRUST_AUTOMATIC_MAX of those, it is refused.
  */
 enum wire_policy trust_incoming(
     struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES]);
 
+/* What a pin is to say from now on; all else stays. */
+struct trust_decision {
+	enum trust_policy policy;
+	bool automatic;       /* a new pin that nobody has asked for */
+	bool verified;        /* false: as it is */
+	const uint8_t *words; /* TRUST_WORDS_BYTES; NULL: as they are */
+};
+
 /*
- * Pins key under name (made safe, and unique: "laptop (2)"), or changes the
- * policy of the pin that is there (its name stays). Durable on return. ret_name
- * (or NULL): the pin's name. Returns 0, -ENOSPC (TRUST_PINS_MAX), -ENOMEM, or
- * -errno of the disk: the table has not changed then.
+ * Pins key under name (made safe, and unique: "laptop (2)"), or changes the pin
+ * that is there (its name stays), in one step. Durable on return. ret_name (or
+ * NULL): the pin's name. Returns 0, -ENOSPC (TRUST_PINS_MAX, or
+ * TRUST_AUTOMATIC_MAX), -ENOMEM, or -errno of the disk: the table has not
+ * changed then.
  */
+int trust_decide(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES],
+    const char *name, const struct trust_decision *d,
+    char ret_name[WIRE_PEER_NAME_MAX + 1]);
+/* The policy alone. */
 int trust_pin(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES],
     const char *name, enum trust_policy policy,
     char ret_name[WIRE_PEER_NAME_MAX + 1]);
 
 /*
- * What was learned of a pinned key, or decided about it. Durable on return.
- * 0, -ENOENT or -errno, as trust_pin.
+ * The i-th pin whose file was damaged and which nobody has decided about; its
+ * name may be "". False: there are no more.
  */
-int trust_set_words(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES],
-    const uint8_t words[TRUST_WORDS_BYTES]);
+bool trust_damaged(struct trust *t, unsigned i,
+    char ret_fingerprint[FINGERPRINT_CHARS],
+    char ret_name[WIRE_PEER_NAME_MAX + 1]);
+
+/*
+ * What was learned of a pinned key, or decided about it. Durable on return.
+ * 0, -ENOENT or -errno, as trust_decide.
+ */
 int trust_set_verified(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES]);
 int trust_set_quota(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES],
     uint64_t bytes, uint64_t files);

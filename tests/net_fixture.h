@@ -268,6 +268,7 @@ struct world {
 	struct mutex lock; /* of what follows */
 	struct cond seen;
 	unsigned changes[PEER_ASKING + 1];
+	enum peer_state appeared; /* the last one that did, as */
 	unsigned lost;
 	struct ledger_entry ended; /* the last transfer that did */
 	unsigned n_ended;
@@ -280,6 +281,8 @@ static inline void world_changed(
 
 	mutex_lock(&w->lock);
 	w->changes[change]++;
+	if (change == PEER_APPEARED)
+		w->appeared = info->state;
 	cond_broadcast(&w->seen);
 	mutex_unlock(&w->lock);
 }

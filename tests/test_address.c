@@ -100,21 +100,26 @@ static void hosts_and_ports_compare(void **state)
 {
 	static const struct {
 		const char *a, *b;
-		int same_host, equal;
+		int same_source, same_host, equal;
 	} pairs[] = {
-		{ "10.0.0.7:1", "10.0.0.7:1", 1, 1 },
-		{ "10.0.0.7:1", "10.0.0.7:2", 1, 0 },
-		{ "10.0.0.7:1", "10.0.0.8:1", 0, 0 },
-		{ "[::1]:1", "[::1]:1", 1, 1 },
-		{ "[::1]:1", "[::1]:2", 1, 0 },
-		{ "[fe80::1%1]:1", "[fe80::1%2]:1", 0, 0 },
-		{ "[::ffff:10.0.0.7]:1", "10.0.0.7:1", 0, 0 },
+		{ "10.0.0.7:1", "10.0.0.7:1", 1, 1, 1 },
+		{ "10.0.0.7:1", "10.0.0.7:2", 1, 1, 0 },
+		{ "10.0.0.7:1", "10.0.0.8:1", 0, 0, 0 },
+		{ "[::1]:1", "[::1]:1", 1, 1, 1 },
+		{ "[::1]:1", "[::1]:2", 1, 1, 0 },
+		{ "[2001:db8::1]:1", "[2001:db8::ffff:0:0:1]:1", 1, 0, 0 },
+		{ "[2001:db8::1]:1", "[2001:db8:0:1::1]:1", 0, 0, 0 },
+		{ "[fe80::1%1]:1", "[fe80::2%1]:1", 1, 0, 0 },
+		{ "[fe80::1%1]:1", "[fe80::1%2]:1", 0, 0, 0 },
+		{ "[::ffff:10.0.0.7]:1", "10.0.0.7:1", 0, 0, 0 },
 	};
 
 	for (size_t i = 0; i < N(pairs); i++) {
 		struct sockaddr_storage a = parsed(pairs[i].a);
 		struct sockaddr_storage b = parsed(pairs[i].b);
 
+		assert_int_equal(
+		    address_same_source(sa(&a), sa(&b)), pairs[i].same_source);
 		assert_int_equal(
 		    address_same_host(sa(&a), sa(&b)), pairs[i].same_host);
 		assert_int_equal(address_equal(sa(&a), sa(&b)), pairs[i].equal);

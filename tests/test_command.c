@@ -481,7 +481,7 @@ static void bad_arguments_are_refused(void **state)
 		assert_failed(RUN("accept", names[i]), "can be called");
 	assert_failed(RUN("accept"), "NAME of a peer is missing");
 	assert_failed(RUN("accept", "a", "b"), "too many words");
-	assert_failed(RUN("peers", "a"), "too many words");
+	assert_failed(RUN("peers", "a"), "takes options only, and not 'a'");
 	assert_failed(RUN("peers", "--frob"), "--frob: no such option");
 	assert_failed(RUN("peers", "--mount"), "a folder is missing");
 	assert_failed(RUN("stop", "--json"), "--json");

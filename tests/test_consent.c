@@ -37,6 +37,17 @@ static struct consent_question from(uint8_t k)
 	return q;
 }
 
+/* The k-th address of one IPv6 network. */
+static struct consent_question from_crowd(uint8_t k)
+{
+	struct consent_question q = from(k);
+	char text[64];
+
+	snprintf(text, sizeof(text), "[2001:db8::%x]:4717", k);
+	assert_int_equal(address_parse(text, 0, &q.address), 0);
+	return q;
+}
+
 static bool readable(int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -80,7 +91,7 @@ static void an_answer_is_heard_once(void **state)
 	assert_int_equal(consent_find(c, "laptop", &got), -ENOENT);
 	assert_int_equal(consent_answer(c, serial), 0);
 	assert_int_equal(consent_answer(c, serial), -EACCES);
-	assert_false(consent_quiet(c, q.key));
+	assert_false(consent_quiet(c, q.key, NULL));
 	close(fd);
 	consent_free(c);
 }
@@ -154,7 +165,7 @@ static void who_was_declined_is_quiet(void **state)
 	assert_int_equal(consent_settle(c, serial, false), 0);
 	assert_true(readable(fd));
 	assert_int_equal(consent_answer(c, serial), -EACCES);
-	assert_true(consent_quiet(c, q.key));
+	assert_true(consent_quiet(c, q.key, NULL));
 	assert_int_equal(consent_ask(c, &q, fd, &serial), -EACCES);
 	/* A new key costs nothing: its address will be quiet as well. */
 	neighbour.address = q.address;
@@ -163,11 +174,12 @@ static void who_was_declined_is_quiet(void **state)
 	assert_int_equal(consent_answer(c, serial), -EACCES);
 	memset(neighbour.key, 99, sizeof(neighbour.key));
 	assert_int_equal(consent_ask(c, &neighbour, fd, &serial), -EACCES);
-	assert_false(consent_quiet(c, neighbour.key));
+	assert_false(consent_quiet(c, neighbour.key, NULL));
+	assert_true(consent_quiet(c, neighbour.key, &neighbour.address));
 	neighbour = from(3);
 	assert_int_equal(consent_ask(c, &neighbour, fd, &serial), 0);
 	consent_forgive(c, q.key);
-	assert_false(consent_quiet(c, q.key));
+	assert_false(consent_quiet(c, q.key, NULL));
 	close(fd);
 	consent_free(c);
 }
@@ -188,11 +200,11 @@ static void nobody_at_home(void **state)
 	free(all);
 	assert_int_equal(consent_answer(c, serial), -EACCES);
 	/* Once more, at once; then there are pauses. */
-	assert_false(consent_quiet(c, q.key));
+	assert_false(consent_quiet(c, q.key, NULL));
 	assert_int_equal(consent_ask(c, &q, fd, &serial), 0);
 	consent_tick(c);
 	assert_int_equal(consent_answer(c, serial), -EACCES);
-	assert_true(consent_quiet(c, q.key));
+	assert_true(consent_quiet(c, q.key, NULL));
 	assert_int_equal(consent_ask(c, &q, fd, &serial), -EACCES);
 	close(fd);
 	consent_free(c);
@@ -212,6 +224,133 @@ static void who_gives_up_is_gone(void **state)
 	assert_int_equal(consent_find(c, "laptop", &got), -ENOENT);
 	consent_withdraw(c, serial);
 	assert_int_equal(h->n, 2);
+	close(fd);
+	consent_free(c);
+}
+
+/* A no by mistake: who was declined may ask again at once, from there, too. */
+static void who_is_forgiven_is_not_quiet(void **state)
+{
+	struct consent *c = consent_new(CONSENT_TIMEOUT_MS, NULL, NULL);
+	struct consent_question q = from(1);
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	uint8_t key[IDENTITY_KEY_BYTES];
+	uint64_t serial;
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(
+		    consent_find_declined(c, "laptop", key), -ENOENT);
+		assert_int_equal(consent_ask(c, &q, fd, &serial), 0);
+		assert_int_equal(consent_settle(c, serial, false), 0);
+		assert_true(consent_quiet(c, q.key, NULL));
+		assert_int_equal(consent_find_declined(c, "laptop", key), 0);
+		assert_memory_equal(key, q.key, sizeof(key));
+		consent_forgive(c, q.key);
+		assert_false(consent_quiet(c, q.key, &q.address));
+		assert_int_equal(consent_ask(c, &q, fd, &serial), 0);
+		consent_withdraw(c, serial);
+		consent_forgive(c, q.key);
+		assert_int_equal(consent_ask(c, &q, fd, &serial), 0);
+		assert_int_equal(consent_settle(c, serial, true), 0);
+		assert_int_equal(consent_answer(c, serial), 0);
+	}
+	close(fd);
+	consent_free(c);
+}
+
+/* Who has as many addresses as he likes keeps nobody else out. */
+static void a_crowd_in_one_network_makes_room(void **state)
+{
+	struct consent *c = consent_new(CONSENT_TIMEOUT_MS, on_change, *state);
+	struct heard *h = *state;
+	struct consent_question honest = from(200), q, *all;
+	int fds[CONSENT_OPEN_MAX], fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	uint64_t serials[CONSENT_OPEN_MAX], serial, again;
+
+	for (uint8_t k = 0; k < CONSENT_OPEN_MAX; k++) {
+		q = from_crowd(k + 1);
+		fds[k] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		assert_int_equal(consent_ask(c, &q, fds[k], &serials[k]), 0);
+	}
+	q = from_crowd(100);
+	assert_int_equal(consent_ask(c, &q, fd, &again), -EACCES);
+	h->n = 0;
+	assert_int_equal(consent_ask(c, &honest, fd, &serial), 0);
+	assert_int_equal(h->n, 2); /* one goes, one comes */
+	assert_int_equal(consent_snapshot(c, &all), CONSENT_OPEN_MAX);
+	free(all);
+	/* The last one of them hears a no. */
+	for (unsigned k = 0; k < CONSENT_OPEN_MAX; k++) {
+		bool last = k == CONSENT_OPEN_MAX - 1;
+
+		assert_int_equal(readable(fds[k]), last);
+		assert_int_equal(consent_answer(c, serials[k]),
+		    last ? -EACCES : -EINPROGRESS);
+		close(fds[k]);
+	}
+	q = from_crowd(101);
+	assert_int_equal(consent_ask(c, &q, fd, &again), -EACCES);
+	assert_int_equal(consent_answer(c, serial), -EINPROGRESS);
+	close(fd);
+	consent_free(c);
+}
+
+static void a_crowd_in_one_network_uses_up_no_rate(void **state)
+{
+	struct consent *c = consent_new(CONSENT_TIMEOUT_MS, NULL, NULL);
+	struct consent_question q;
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	unsigned asked = 0;
+	uint64_t serial;
+
+	(void)state;
+	for (uint8_t k = 1; k < 100; k++) {
+		q = from_crowd(k);
+		if (consent_ask(c, &q, fd, &serial) == 0) {
+			consent_withdraw(c, serial);
+			asked++;
+		}
+	}
+	assert_int_equal(asked, CONSENT_PER_MINUTE);
+	q = from(200);
+	assert_int_equal(consent_ask(c, &q, fd, &serial), 0);
+	close(fd);
+	consent_free(c);
+}
+
+static bool ours_counts(void *ctx, const uint8_t *key, uint8_t ret_words[32])
+{
+	const uint8_t *whom = ctx;
+
+	if (*key == *whom)
+		memset(ret_words, 7, 32);
+	return *key == *whom;
+}
+
+static void crossing_questions_have_one_set_of_words(void **state)
+{
+	struct consent *c = consent_new(CONSENT_TIMEOUT_MS, NULL, NULL);
+	struct consent_question q = from(1), other = from(2), got, *all;
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	uint8_t whom = 1, ours[32], theirs[32] = { 0 };
+	uint64_t serial;
+
+	(void)state;
+	memset(ours, 7, sizeof(ours));
+	consent_crosses(c, ours_counts, &whom);
+	assert_int_equal(consent_ask(c, &q, fd, &serial), 0);
+	assert_int_equal(consent_find(c, "laptop", &got), 0);
+	assert_memory_equal(got.words, ours, sizeof(ours));
+	assert_int_equal(consent_find_serial(c, serial, &got), 0);
+	assert_memory_equal(got.words, ours, sizeof(ours));
+	assert_int_equal(consent_find_key(c, q.key, &got), 0);
+	assert_memory_equal(got.words, theirs, sizeof(ours));
+	assert_int_equal(consent_ask(c, &other, fd, &serial), 0);
+	assert_int_equal(consent_snapshot(c, &all), 2);
+	assert_memory_equal(all[0].words, ours, sizeof(ours));
+	assert_memory_equal(all[1].words, theirs, sizeof(ours));
+	free(all);
 	close(fd);
 	consent_free(c);
 }
@@ -242,7 +381,7 @@ static void number_and_rate_are_bounded(void **state)
 			asked++;
 		}
 	}
-	assert_int_equal(asked, CONSENT_PER_MINUTE);
+	assert_int_equal(asked, CONSENT_PER_MINUTE_MAX);
 	close(fd);
 	consent_free(c);
 }
@@ -257,6 +396,10 @@ int main(void)
 		TEST(who_was_declined_is_quiet),
 		TEST(nobody_at_home),
 		TEST(who_gives_up_is_gone),
+		TEST(who_is_forgiven_is_not_quiet),
+		TEST(a_crowd_in_one_network_makes_room),
+		TEST(a_crowd_in_one_network_uses_up_no_rate),
+		TEST(crossing_questions_have_one_set_of_words),
 		TEST(number_and_rate_are_bounded),
 	};
 

@@ -159,7 +159,7 @@ static void random_text_is_harmless(void **state)
 		escape_name(in, len, name);
 		assert_in_range(strlen(name), 1, 63);
 		assert_null(strpbrk(name, "/\\"));
-		assert_true(name[0] != '.' && name[0] != ' ');
+		assert_null(strchr(". -", name[0]));
 		assert_true(name[strlen(name) - 1] != ' ');
 		assert_true(escape_is_utf8(name, strlen(name)));
 		escape_name(name, strlen(name), name2);
@@ -191,6 +191,11 @@ static void names_are_made_safe(void **state)
 		       "b"),
 		    "a_b" },
 		{ TEXT("a "), "a" },
+		{ TEXT("-rf"), "_rf" },
+		{ TEXT("--help"), "_-help" },
+		{ TEXT("-"), "_" },
+		{ TEXT(" .-rf -"), "_rf -" },
+		{ TEXT("a-b"), "a-b" },
 	};
 	char in[256], out[64];
 

@@ -6,6 +6,7 @@
 #include "folders_fixture.h"
 
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 
 #include "aside.h"
 #include "spool.h"
@@ -14,6 +15,7 @@ static bool armed;
 static unsigned calls;      /* while armed */
 static unsigned fail_at;    /* this call fails; 0: none */
 static bool old_filesystem; /* renameat2 knows no flags */
+static int no_attribute;    /* this is why fsetxattr fails; 0: it does not */
 static char history[64];    /* D fsync, R rename, M mkdir, L link, U unlink */
 
 /* Called once, around the next call with this letter. */
@@ -96,6 +98,15 @@ int symlinkat(const char *target, int dir, const char *name)
 int unlinkat(int dir, const char *name, int flags)
 {
 	return fails('U') ? -1 : (int)syscall(SYS_unlinkat, dir, name, flags);
+}
+
+int fsetxattr(
+    int fd, const char *name, const void *value, size_t size, int flags)
+{
+	errno = no_attribute;
+	if (no_attribute)
+		return -1;
+	return (int)syscall(SYS_fsetxattr, fd, name, value, size, flags);
 }
 
 static int rename_durably(struct box *b, unsigned id, const char *name)
@@ -209,6 +220,27 @@ static void a_file_system_without_flags(void **state)
 	assert_int_equal(entries(b->top, "taken (2)/c"), 2);
 	assert_int_equal(entries(b->top, ".gtfs-spool"), 0);
 	assert_int_equal(entries(b->top, "."), 2);
+}
+
+/* A directory that does not say whose it is would be nobody's. */
+static void a_directory_says_whose_it_is(void **state)
+{
+	struct box *b = *state;
+
+	no_attribute = ENOSPC;
+	assert_int_equal(make(b, ALICE, 1, 0, "a"), -ENOSPC);
+	assert_int_equal(entries(b->top, "."), 0);
+	no_attribute = EOPNOTSUPP; /* nothing does, there */
+	assert_int_equal(make(b, ALICE, 1, 0, "a"), 0);
+	assert_int_equal(where(b, ALICE, 1, "a"), 0);
+	/* Under another id it is the same one, or not made. */
+	no_attribute = EIO;
+	assert_int_equal(make(b, ALICE, 2, 0, "a"), -EIO);
+	no_attribute = 0;
+	assert_int_equal(where(b, ALICE, 1, "a"), 0);
+	assert_int_equal(make(b, ALICE, 3, 0, "a"), 0);
+	assert_int_equal(where(b, ALICE, 3, "a"), 0);
+	assert_int_equal(entries(b->top, "."), 1);
 }
 
 static void tidy_spool(struct box *b)
@@ -486,6 +518,7 @@ int main(void)
 		T(both_directories_are_durable),
 		T(a_rename_that_fails_changes_nothing),
 		T(a_withdrawal_that_fails),
+		T(a_directory_says_whose_it_is),
 		T(a_file_system_without_flags),
 		T(a_link_that_fails_to_replace),
 		T(a_link_sent_again_that_fails),

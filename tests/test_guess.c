@@ -57,7 +57,7 @@ static int64_t wait_of(struct guess *g, const char *from)
 	struct sockaddr_storage a;
 
 	assert_int_equal(address_parse(from, 4717, &a), 0);
-	return guess_wait(g, (struct sockaddr *)&a, now_s);
+	return guess_wait(g, (struct sockaddr *)&a, 0, now_s);
 }
 
 static int take(struct guess *g, const char *from)
@@ -134,6 +134,36 @@ static void the_right_one_costs_nobody_anything(void **state)
 	}
 	assert_int_equal(wait_of(g, "10.0.0.7"), 0);
 	assert_int_equal(wait_of(g, "10.0.0.8"), 0);
+	guess_close(g);
+}
+
+/* Its answer was lost again and again, and then it came. */
+static void the_right_one_was_right_before(void **state)
+{
+	struct guess *g = reopen(*state);
+
+	for (unsigned i = 0; i < 2 * GUESS_ALL_FREE; i++)
+		wrong(g, "10.0.0.7");
+	assert_true(wait_of(g, "10.0.0.8") > 0);
+	right(g, "10.0.0.7");
+	assert_int_equal(wait_of(g, "10.0.0.8"), 0);
+	guess_close(g);
+}
+
+/* Of those that are about to be made, as many as would be allowed in turn. */
+static void others_are_thought_of(void **state)
+{
+	struct guess *g = reopen(*state);
+	struct sockaddr_storage a;
+
+	assert_int_equal(address_parse("10.0.0.8", 4717, &a), 0);
+	for (unsigned i = 0; i < GUESS_ALL_FREE - 1; i++)
+		wrong(g, "10.0.0.7");
+	assert_int_equal(guess_wait(g, (struct sockaddr *)&a, 1, now_s), 0);
+	assert_true(guess_wait(g, (struct sockaddr *)&a, 2, now_s) > 0);
+	wrong(g, "10.0.0.7");
+	assert_int_equal(guess_wait(g, (struct sockaddr *)&a, 0, now_s), 0);
+	assert_true(guess_wait(g, (struct sockaddr *)&a, 1, now_s) > 0);
 	guess_close(g);
 }
 
@@ -220,6 +250,8 @@ int main(void)
 		TEST(one_address_makes_others_wait_a_little),
 		TEST(those_made_at_once_wait_for_each_other),
 		TEST(the_right_one_costs_nobody_anything),
+		TEST(the_right_one_was_right_before),
+		TEST(others_are_thought_of),
 		TEST(a_clock_put_back_makes_nobody_wait_longer),
 		TEST(a_restart_forgives_nothing),
 		TEST(many_addresses_make_all_wait),

@@ -251,6 +251,7 @@ static void a_name_in_use_is_another_one(void **state)
 /* One that is to be asked about again; it has no folder yet. */
 static void a_pin_has_one_name(void **state)
 {
+	const struct trust_decision accepted = { .policy = TRUST_ACCEPT };
 	char name[WIRE_PEER_NAME_MAX + 1];
 	struct server *s = *state;
 	struct machine other;
@@ -260,8 +261,7 @@ static void a_pin_has_one_name(void **state)
 	    trust_pin(s->w.trust, s->sender.id.public, "mine", TRUST_ASK, NULL),
 	    0);
 	assert_int_equal(
-	    peers_pin(s->w.peers, other.id.public, "mine", TRUST_ACCEPT, name),
-	    0);
+	    peers_pin(s->w.peers, other.id.public, "mine", &accepted, name), 0);
 	assert_string_equal(name, "mine (2)");
 	put_ask(s->pair.a, "f");
 	assert_string_equal(question(s).name, "laptop");

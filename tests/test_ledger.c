@@ -76,6 +76,31 @@ static void a_transfer_is_followed_to_its_end(void **state)
 	ledger_free(l);
 }
 
+/* Whose limit it was, and who can do what about it. */
+static void limits_are_said_in_full(void **state)
+{
+	struct seen seen = { 0 };
+	struct ledger *l = ledger_new(changed, &seen);
+	uint64_t id;
+
+	(void)state;
+	id = ledger_begin(l, LEDGER_SEND, "laptop", "a", 1000);
+	ledger_end(l, id, LEDGER_FAILED, -EDQUOT, NULL);
+	assert_non_null(strstr(seen.last.reason, "quota there"));
+	assert_non_null(strstr(seen.last.reason, "out of the inbox"));
+	id = ledger_begin(l, LEDGER_RECEIVE, "desk", "a", 1000);
+	ledger_end(l, id, LEDGER_FAILED, -EDQUOT, NULL);
+	assert_non_null(strstr(seen.last.reason, "--quota SIZE' changes it"));
+	id = ledger_begin(l, LEDGER_SEND, "laptop", "a", 1000);
+	ledger_end(l, id, LEDGER_FAILED, -ENOSPC, NULL);
+	assert_string_equal(seen.last.reason,
+	    "its disk is full, except for what gtfs leaves free");
+	id = ledger_begin(l, LEDGER_SEND, "laptop", "a", 1000);
+	ledger_end(l, id, LEDGER_FAILED, -ETIMEDOUT, NULL);
+	assert_string_equal(seen.last.reason, strerror(ETIMEDOUT));
+	ledger_free(l);
+}
+
 static void what_is_in_flight_outlives_the_recent(void **state)
 {
 	struct ledger *l = ledger_new(NULL, NULL);
@@ -202,6 +227,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_transfer_is_followed_to_its_end),
+		cmocka_unit_test(limits_are_said_in_full),
 		cmocka_unit_test(what_is_in_flight_outlives_the_recent),
 		cmocka_unit_test(too_many_in_flight_have_no_id),
 		cmocka_unit_test(long_text_is_cut_between_characters),

@@ -291,13 +291,14 @@ static void a_name_is_one_machines(void **state)
 	struct place *p = *state;
 	struct machine m, other;
 	struct conn *c = ask(p, &m, "stranger");
+	const struct trust_decision refused = { .policy = TRUST_REFUSE };
 	char name[WIRE_PEER_NAME_MAX + 1];
 	struct peer_info info;
 	struct peer *peer;
 
 	machine_init(&other, "stranger", 0);
 	assert_int_equal(peers_pin(network_peers(p->n), other.id.public,
-			     "stranger", TRUST_REFUSE, name),
+			     "stranger", &refused, name),
 	    0);
 	assert_string_equal(name, "stranger (2)");
 	assert_int_equal(network_set_verified(p->n, "stranger"), -ENOENT);

@@ -189,7 +189,7 @@ static int64_t wait_at(struct side *s)
 	assert_int_equal(address_parse("127.0.0.1:1", 0, &a), 0);
 	assert_int_equal(guess_open(s->state_fd, &g), 0);
 	/* As of a moment ago: what is left shrinks. */
-	wait = guess_wait(g, (struct sockaddr *)&a, time(NULL) - 10);
+	wait = guess_wait(g, (struct sockaddr *)&a, 0, time(NULL) - 10);
 	guess_close(g);
 	return wait;
 }
@@ -319,6 +319,46 @@ static void both_at_once_pin_the_same_words(void **state)
 	}
 }
 
+/*
+ * Several users of one machine, say: whoever comes meanwhile is told at once,
+ * not at step 3, when it has counted a guess that is right.
+ */
+static void those_of_one_address_take_turns(void **state)
+{
+	struct machine b, m;
+	struct pairing *p;
+	struct wire_msg step;
+	struct conn *c, *d;
+	struct pair pair;
+	struct side a;
+
+	side_open(&a, "a", group);
+	machine_init(&b, "b", 0);
+	machine_init(&m, "m", 0);
+	m.self.hello.group = true;
+	c = served(&a, &b);
+	d = served(&a, &m);
+	p = caller_pairing(&b, c, PAIRING_GROUP, group);
+	assert_int_equal(begin_exchange(c, p, PAIRING_GROUP), 0);
+	assert_int_equal(exchange(&m, d, PAIRING_GROUP, group), -EBUSY);
+	/* Nor do we begin one there. */
+	pair_open(&pair, &a.w.me, &m);
+	assert_int_equal(pairer_greet(a.pairer, pair.a, NULL, -1), -EAGAIN);
+	expect_quiet(pair.b);
+	put_step(c, p, PAIRING_GROUP);
+	step = pair_answer(c);
+	assert_int_equal(take_step(p, &step), 0);
+	assert_int_equal(exchange(&m, d, PAIRING_GROUP, group), 0);
+	assert_true(trusts(&a, &b, conn_words(c)));
+	assert_true(trusts(&a, &m, conn_words(d)));
+	assert_int_equal(wait_at(&a), 0);
+	pairing_free(p);
+	pair_close(&pair);
+	conn_free(d);
+	conn_free(c);
+	side_close(&a);
+}
+
 /* --- a hostile responder ---------------------------------------------------
  */
 
@@ -401,6 +441,7 @@ int main(void)
 		cmocka_unit_test(another_passphrase_counts_on_both_sides),
 		cmocka_unit_test(who_has_to_wait_says_nothing),
 		cmocka_unit_test(both_at_once_pin_the_same_words),
+		cmocka_unit_test(those_of_one_address_take_turns),
 		cmocka_unit_test(a_hostile_responder_learns_what_is_counted),
 	};
 

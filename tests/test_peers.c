@@ -119,6 +119,8 @@ static void a_folder_belongs_to_a_key(void **state)
 	}
 	free(all);
 	world_wait(w, &w->changes[PEER_APPEARED], N_OF(heard));
+	/* Whoever sees the folder may write into it at once. */
+	assert_int_equal(w->appeared, PEER_ONLINE);
 	for (unsigned i = 0; i < N_OF(heard); i++)
 		other_fini(&o[i]);
 }

@@ -487,7 +487,9 @@ static void whom_our_owner_refused_stays_refused(void **state)
 /* Both have asked, and our owner was quicker: those words are the pair's. */
 static void two_who_ask_each_other_keep_the_same_words(void **state)
 {
-	uint8_t words[TRUST_WORDS_BYTES] = { 7 };
+	const uint8_t words[TRUST_WORDS_BYTES] = { 7 };
+	const struct trust_decision accepted = { .policy = TRUST_ACCEPT,
+		.words = words };
 	struct waits f;
 	struct play p;
 
@@ -495,9 +497,8 @@ static void two_who_ask_each_other_keep_the_same_words(void **state)
 	waits_init(&f, &p, "a file");
 	expect_ask(&p, "a file");
 	assert_int_equal(
-	    trust_pin(p.w.trust, p.me.id.public, "laptop", TRUST_ACCEPT, NULL),
+	    trust_decide(p.w.trust, p.me.id.public, "laptop", &accepted, NULL),
 	    0);
-	assert_int_equal(trust_set_words(p.w.trust, p.me.id.public, words), 0);
 	peers_pinned(p.w.peers, p.me.id.public);
 	answer_ask(p.c, WIRE_OK);
 	arrives(&f, p.c);

@@ -205,6 +205,8 @@ static void strangers_get_the_default(void **state)
 static void what_was_decided_survives(void **state)
 {
 	static const uint8_t words[TRUST_WORDS_BYTES] = { 0xab, 1, 0xcd };
+	const struct trust_decision d = { .policy = TRUST_ACCEPT,
+		.words = words };
 	struct place *p = *state;
 	struct trust *t = reopen(p);
 	uint8_t key[IDENTITY_KEY_BYTES];
@@ -212,10 +214,8 @@ static void what_was_decided_survives(void **state)
 
 	make_key(1, key);
 	assert_int_equal(trust_set_verified(t, key), -ENOENT);
-	assert_int_equal(trust_set_words(t, key, words), -ENOENT);
 	assert_int_equal(trust_set_quota(t, key, 1, 1), -ENOENT);
-	assert_int_equal(trust_pin(t, key, "laptop", TRUST_ACCEPT, NULL), 0);
-	assert_int_equal(trust_set_words(t, key, words), 0);
+	assert_int_equal(trust_decide(t, key, "laptop", &d, NULL), 0);
 	assert_int_equal(trust_find(t, key, &pin), 0);
 	assert_false(pin.verified);
 	assert_int_equal(trust_set_verified(t, key), 0);

@@ -81,8 +81,11 @@ static void what_is_not_trusted_is_set_aside(void **state)
 	assert_int_equal(mkfifoat(p->pins_fd, name, 0600), 0);
 	struct trust *t = reopen(p);
 	assert_int_equal(count(p, ".damaged"), 7);
-	assert_int_equal(trust_find(t, pin.key, &got), -ENOENT);
-	assert_int_equal(trust_find(t, other.key, &got), -ENOENT);
+	assert_int_equal(trust_find(t, pin.key, &got), 0);
+	assert_true(got.damaged && got.policy == TRUST_REFUSE);
+	assert_int_equal(trust_find(t, other.key, &got), 0);
+	assert_true(got.damaged && got.policy == TRUST_REFUSE);
+	assert_int_equal(trust_forget(t, pin.key), 0);
 	trust_close(t);
 
 	/* A directory that others can write to is not opened at all. */
@@ -102,6 +105,99 @@ static void what_is_not_trusted_is_set_aside(void **state)
 	assert_int_equal(
 	    faccessat(p->pins_fd, TEXTFILE_TEMPORARY, F_OK, 0), -1);
 	trust_close(t);
+}
+
+static unsigned damaged_pins(struct trust *t, char ret_name[])
+{
+	char fingerprint[FINGERPRINT_CHARS];
+	unsigned n = 0;
+
+	while (trust_damaged(t, n, fingerprint, ret_name))
+		n++;
+	return n;
+}
+
+/* Refused, at this start and the next one, until somebody decides. */
+static void a_damaged_pin_is_refused(struct place *p, const char *text,
+    size_t len, const char *salvaged, bool forget)
+{
+	static const uint8_t words[TRUST_WORDS_BYTES] = { 1 };
+	const struct trust_decision decision = {
+		.policy = TRUST_ACCEPT, .automatic = true, .words = words
+	};
+	struct trust_pin pin = sample(1), got;
+	char file[FINGERPRINT_CHARS], name[WIRE_PEER_NAME_MAX + 1];
+	struct sockaddr_storage ss = address_of("10.0.0.7:4717");
+	uint8_t key[IDENTITY_KEY_BYTES];
+	struct trust *t;
+
+	identity_fingerprint(pin.key, file);
+	trust_close(reopen(p));
+	put(p, file, text, len, 0600);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(trust_open(p->state_fd, TRUST_LAN, &t), 0);
+		assert_int_equal(damaged_pins(t, name), 1);
+		assert_string_equal(name, salvaged);
+		make_key(2, key);
+		assert_int_equal(trust_incoming(t, key), WIRE_POLICY_ACCEPT);
+		assert_int_equal(
+		    trust_incoming(t, pin.key), WIRE_POLICY_REFUSE);
+		assert_int_equal(trust_find(t, pin.key, &got), 0);
+		assert_true(got.damaged);
+		assert_string_equal(got.name, salvaged);
+		assert_int_equal(damaged_pins(t, name), 1);
+		/* What is learned of it decides nothing. */
+		assert_int_equal(trust_set_verified(t, pin.key), -ENOENT);
+		assert_int_equal(
+		    trust_note_address(t, pin.key, (struct sockaddr *)&ss),
+		    -ENOENT);
+		if (i == 0)
+			trust_close(t);
+	}
+	if (forget) {
+		assert_int_equal(trust_forget(t, pin.key), 0);
+		assert_int_equal(trust_find(t, pin.key, &got), -ENOENT);
+	} else {
+		assert_int_equal(
+		    trust_decide(t, pin.key, "desk", &decision, name), 0);
+		assert_string_equal(name, *salvaged ? salvaged : "desk");
+		assert_int_equal(trust_find(t, pin.key, &got), 0);
+		assert_true(!got.damaged && got.has_words);
+	}
+	assert_int_equal(damaged_pins(t, name), 0);
+	trust_close(t);
+	t = reopen(p);
+	assert_int_equal(damaged_pins(t, name), 0);
+	assert_int_equal(trust_find(t, pin.key, &got), forget ? -ENOENT : 0);
+	assert_int_equal(count(p, ".damaged.damaged"), 1);
+	trust_forget(t, pin.key);
+	trust_close(t);
+}
+
+/* What was set aside, too. */
+static void forget_files(struct place *p)
+{
+	char file[FINGERPRINT_CHARS + 20];
+	struct trust_pin pin = sample(1);
+
+	identity_fingerprint(pin.key, file);
+	strcat(file, ".damaged.damaged");
+	assert_int_equal(unlinkat(p->pins_fd, file, 0), 0);
+}
+
+static void damaged_pins_wait_for_a_decision(void **state)
+{
+	struct place *p = *state;
+	struct trust_pin pin = sample(1);
+	char text[PINFILE_TEXT_MAX];
+	size_t len = pinfile_encode(&pin, text);
+
+	text[len - 2] ^= 1; /* of the check */
+	a_damaged_pin_is_refused(p, text, len, pin.name, false);
+	forget_files(p);
+	a_damaged_pin_is_refused(p, text, 20, "", true);
+	forget_files(p);
+	a_damaged_pin_is_refused(p, "", 0, "", false);
 }
 
 static void two_files_of_one_name_are_told_apart(void **state)
@@ -162,6 +258,49 @@ static void the_4097th_pin_is_refused(void **state)
 	assert_int_equal(
 	    trust_pin(t, pin.key, "more", TRUST_ACCEPT, NULL), -ENOSPC);
 	assert_int_equal(count(p, ".damaged"), 0);
+	trust_close(t);
+}
+
+/* Nobody fills the table with keys that cost nothing. */
+static void there_is_room_for_those_that_a_person_lets_in(void **state)
+{
+	const struct trust_decision automatic = { .policy = TRUST_ACCEPT,
+		.automatic = true };
+	struct place *p = *state;
+	struct trust_pin pin = sample(0), got;
+	uint8_t new[IDENTITY_KEY_BYTES], known[IDENTITY_KEY_BYTES];
+	struct trust *t;
+
+	trust_close(reopen(p));
+	pin.automatic = true;
+	for (unsigned i = 0; i < TRUST_AUTOMATIC_MAX - 1; i++) {
+		char text[PINFILE_TEXT_MAX], name[FINGERPRINT_CHARS];
+
+		make_key(i, pin.key);
+		snprintf(pin.name, sizeof(pin.name), "p%u", i);
+		identity_fingerprint(pin.key, name);
+		put(p, name, text, pinfile_encode(&pin, text), 0600);
+	}
+	assert_int_equal(trust_open(p->state_fd, TRUST_LAN, &t), 0);
+	make_key(TRUST_PINS_MAX, new);
+	make_key(TRUST_PINS_MAX + 1, known);
+	assert_int_equal(trust_incoming(t, new), WIRE_POLICY_ACCEPT);
+	assert_int_equal(trust_decide(t, new, "n", &automatic, NULL), 0);
+	assert_int_equal(trust_incoming(t, new), WIRE_POLICY_ACCEPT);
+	assert_int_equal(trust_incoming(t, known), WIRE_POLICY_REFUSE);
+	assert_int_equal(
+	    trust_decide(t, known, "k", &automatic, NULL), -ENOSPC);
+	assert_int_equal(trust_find(t, known, &got), -ENOENT);
+
+	/* A person still can, and what he has let in is not automatic. */
+	assert_int_equal(trust_pin(t, known, "k", TRUST_ACCEPT, NULL), 0);
+	assert_int_equal(trust_incoming(t, known), WIRE_POLICY_ACCEPT);
+	assert_int_equal(trust_forget(t, known), 0);
+	assert_int_equal(trust_incoming(t, known), WIRE_POLICY_REFUSE);
+	assert_int_equal(trust_set_verified(t, new), 0);
+	assert_int_equal(trust_find(t, new, &got), 0);
+	assert_false(got.automatic);
+	assert_int_equal(trust_incoming(t, known), WIRE_POLICY_ACCEPT);
 	trust_close(t);
 }
 
@@ -274,8 +413,10 @@ int main(void)
 		cmocka_unit_test(every_truncation_and_bit_flip_is_seen),
 		cmocka_unit_test(well_summed_nonsense_is_refused),
 		TEST(what_is_not_trusted_is_set_aside),
+		TEST(damaged_pins_wait_for_a_decision),
 		TEST(two_files_of_one_name_are_told_apart),
 		TEST(the_4097th_pin_is_refused),
+		TEST(there_is_room_for_those_that_a_person_lets_in),
 		TEST(a_full_disk_changes_nothing),
 		TEST(a_killed_writer_leaves_whole_pins),
 	};

@@ -16,6 +16,7 @@
 
 static struct peer_info peers[2];
 static struct why why;
+static struct why_here here;
 static char *text;
 
 /* laptop: online, accepts us, is a stranger; the other one is elsewhere. */
@@ -37,8 +38,10 @@ static int setup(void **state)
 	why = (struct why){ .all = peers,
 		.n = 2,
 		.own_name = "desk",
+		.own_fingerprint = "qrst-uvwx",
 		.strangers = TRUST_ASKED,
 		.now = NOW };
+	here = (struct why_here){ .asks = false };
 	text = NULL;
 	return 0;
 }
@@ -52,7 +55,8 @@ static int teardown(void **state)
 static void ask(bool asks_here)
 {
 	free(text);
-	assert_int_equal(why_text(&why, &peers[0], asks_here, &text), 0);
+	here.asks = asks_here;
+	assert_int_equal(why_text(&why, &peers[0], &here, &text), 0);
 	assert_true(text[0] && text[strlen(text) - 1] == '\n');
 }
 
@@ -106,8 +110,8 @@ static void its_owner_is_being_asked(void **state)
 	words_compare(peers[0].words, words);
 	ask(false);
 	assert_says(words);
-	assert_says("'gtfs requests'");
-	assert_says("accept the one with these words. Both");
+	assert_says("on laptop, 'gtfs requests'");
+	assert_says("'gtfs accept desk' says yes. Both");
 	assert_says("A yes lets its files in here, too.");
 	peers[0].pinned = true;
 	peers[0].pin_policy = TRUST_REFUSE;
@@ -120,8 +124,9 @@ static void it_does_not_let_us_in(void **state)
 	peers[0].policy = WIRE_POLICY_REFUSE;
 	ask(false);
 	WORD("refused");
-	assert_says("'gtfs accept desk'");
-	assert_says("'gtfs pair' there and 'gtfs pair laptop' here");
+	/* We may be desk (2) there: only the fingerprint is ours alone. */
+	assert_says("On laptop, 'gtfs accept desk' lets this machine in");
+	assert_says("'gtfs peers' lists it with the fingerprint qrst-uvwx.");
 }
 
 static void its_key_has_changed(void **state)
@@ -140,7 +145,8 @@ static void its_key_has_changed(void **state)
 	peers[0].rejected_by = peers[1].serial;
 	strcpy(peers[1].heard_name, "other");
 	ask(false);
-	assert_says("has the folder 'laptop (2)', fingerprint ijkl-mnop");
+	assert_says(
+	    "has the folder 'laptop (2)', and the fingerprint ijkl-mnop");
 	assert_says("'gtfs forget laptop' and then 'gtfs accept 'laptop (2)''");
 }
 
@@ -172,6 +178,11 @@ static void what_becomes_of_its_files(void **state)
 	assert_says("It asks to be let in here");
 	assert_says("'gtfs accept laptop'");
 	assert_silent("You will be asked");
+	here.quiet = true; /* its owner has just declined */
+	ask(false);
+	assert_says("it cannot ask for a while");
+	assert_says("'gtfs accept laptop' lets them in now");
+	assert_silent("You will be asked");
 	why.strangers = TRUST_KNOWN;
 	ask(false);
 	assert_says("'gtfs accept laptop' lets them in");
@@ -182,9 +193,65 @@ static void what_becomes_of_its_files(void **state)
 	peers[0].pin_policy = TRUST_REFUSE;
 	ask(false);
 	assert_says("refused here; 'gtfs accept laptop'");
-	peers[0].pin_policy = TRUST_ASK;
+	peers[0].damaged = true;
+	ask(false);
+	assert_says("damaged, and its files are refused: if the fingerprint "
+		    "abcd-efgh is");
+	assert_says("'gtfs accept laptop' lets them in; otherwise type 'gtfs "
+		    "forget laptop'.");
+	peers[0].damaged = false;
+	peers[0].pin_policy = TRUST_ASK; /* as a stranger */
+	ask(false);
+	assert_says("--accept lan");
+	here.quiet = false;
+	why.strangers = TRUST_ASKED;
 	ask(false);
 	assert_says("You will be asked");
+}
+
+/* A limit that people meet has a figure, and a way to change it. */
+static void how_much_it_may_have(void **state)
+{
+	struct usage_share share = { .bytes = 1200000,
+		.files = 7,
+		.may = { 20000000000, 1000 },
+		.floor = 1000000000 };
+
+	here.share = &share;
+	ask(false);
+	assert_silent("inbox"); /* no stranger has anything there */
+	peers[0].pinned = true;
+	ask(false);
+	assert_says("It has 1.2 MB of 20 GB and 7 of 1000 files in the inbox; "
+		    "'gtfs accept laptop --quota SIZE'");
+	assert_silent("full");
+	share.disk_full = true;
+	share.files = 0;
+	ask(false);
+	assert_silent("in the inbox");
+	assert_says("This disk is full, except for 1.0 GB");
+}
+
+static void no_more_are_let_in(void **state)
+{
+	why.strangers = TRUST_LAN;
+	peers[0].here = WIRE_POLICY_REFUSE;
+	ask(false);
+	assert_says("refused here: 1024 machines have been let in");
+	assert_says("'gtfs accept laptop'");
+	peers[0].here = WIRE_POLICY_ACCEPT;
+	ask(false);
+	assert_says("from the first one on");
+}
+
+static void its_disk_is_full(void **state)
+{
+	peers[0].space = (struct sink_space){ .total_bytes = 1000 };
+	ask(false);
+	assert_says("laptop: online, but its disk is full");
+	peers[0].space.free_bytes = 1;
+	ask(false);
+	assert_says("takes what is copied");
 }
 
 static void whether_it_is_verified(void **state)
@@ -210,7 +277,6 @@ static void names_are_harmless(void **state)
 		{ "laptop", "laptop" },
 		{ "a.b-c_d", "a.b-c_d" },
 		{ "lap top", "'lap top'" },
-		{ "-rf", "'-rf'" },
 		{ "", "''" },
 		{ "x;reboot", "'x;reboot'" },
 		{ "$(reboot)", "'$(reboot)'" },
@@ -248,6 +314,9 @@ int main(void)
 		TEST(it_is_offline),
 		TEST(it_is_stalled),
 		TEST(what_becomes_of_its_files),
+		TEST(how_much_it_may_have),
+		TEST(no_more_are_let_in),
+		TEST(its_disk_is_full),
 		TEST(whether_it_is_verified),
 		TEST(names_are_harmless),
 	};

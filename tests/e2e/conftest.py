@@ -184,15 +184,6 @@ class Pair:
     def usable(self):
         return all(mount.running() for mount in self.mounts())
 
-    def empty_inboxes(self):
-        for mount in self.mounts():
-            for name in mount.arrived():
-                path = mount.backing / name
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink()
-
     def kill(self):
         for mount in self.mounts():
             end(mount)
@@ -204,6 +195,16 @@ class Pair:
                     mount.stop()
         finally:
             self.kill()
+
+
+def empty(mount):
+    """Its inbox, from behind."""
+    for name in mount.arrived():
+        path = mount.backing / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def end(mount):
@@ -254,7 +255,8 @@ def pair(pair_keeper, request):
         for mount in pair.mounts():
             mount.assert_running()
             mount.assert_quiet()
-        pair.empty_inboxes()
+        for mount in pair.mounts():
+            empty(mount)
     except BaseException:
         show_logs(pair.mounts())
         pair_keeper.drop()
@@ -308,29 +310,46 @@ def fresh_pair(start, bed):
     return fresh
 
 
+class MountKeeper:
+    """One mount for the tests that leave it as it was; another one where a
+    test has ended it."""
+
+    def __init__(self, begin):
+        self.begin, self.mount = begin, None
+
+    def take(self):
+        if self.mount and not self.mount.running():
+            end(self.mount)
+            self.mount = None
+        if not self.mount:
+            self.mount = self.begin()
+        return self.mount
+
+    def stop(self):
+        if not self.mount:
+            return
+        try:
+            if self.mount.running():
+                self.mount.stop()
+        finally:
+            end(self.mount)
+
+
 @pytest.fixture(scope="session")
-def lone_mount(keep_local):
-    mount = Mount(keep_local, "--discovery", "off")
-    yield mount
-    try:
-        if mount.running():
-            mount.stop()
-    finally:
-        end(mount)
+def lone_keeper(keep_local):
+    keeper = MountKeeper(lambda: Mount(keep_local, "--discovery", "off"))
+    yield keeper
+    keeper.stop()
 
 
 @pytest.fixture
-def lone(lone_mount):
+def lone(lone_keeper):
     """One mount without a network; its inbox is emptied after each test."""
-    yield lone_mount
-    for name in lone_mount.arrived():
-        path = lone_mount.backing / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-    lone_mount.assert_running()
-    lone_mount.assert_quiet()
+    mount = lone_keeper.take()
+    yield mount
+    empty(mount)
+    mount.assert_running()
+    mount.assert_quiet()
 
 
 @pytest.fixture
@@ -394,22 +413,18 @@ def watchdog(request):
 
 
 @pytest.fixture(scope="session")
-def target_mount(keep_local):
-    mount = Mount(keep_local, "--discovery", "off", "--listen",
-                  f"127.0.0.1:{free_port()}", name="target")
-    yield mount
-    try:
-        if mount.running():
-            mount.stop()
-    finally:
-        if mount.running():
-            mount.kill()
+def target_keeper(keep_local):
+    keeper = MountKeeper(lambda: Mount(
+        keep_local, "--discovery", "off", "--listen",
+        f"127.0.0.1:{free_port()}", name="target"))
+    yield keeper
+    keeper.stop()
 
 
 @pytest.fixture
-def target(target_mount):
+def target(target_keeper):
     """The gtfs under attack: unharmed at the end, and its spool empty."""
-    mount = target_mount
+    mount = target_keeper.take()
     mount.port = int(mount.self_info()["port"])
     yield mount
     mount.assert_running()

@@ -12,7 +12,7 @@ import hostile as h
 
 PAIR, UNPAIRED = 7, 8
 CODE, GROUP = 1, 2
-EKEYREJECTED = 26
+EBUSY, EKEYREJECTED = 22, 26
 SHARE, TAG = 32, 64
 
 _sodium = ctypes.CDLL(ctypes.util.find_library("sodium"))

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from inbox_help import fill
 from material import MIB, random_file, sha256, wait_gone
 from netbed import SCALE, wait_for
 
@@ -212,3 +213,30 @@ def test_a_cut_cable_is_a_true_error(fresh_pair, bed, scratch, slow_network):
     assert took < (5 + 2 + 2) * SCALE
     b.wait_spool_empty(30)
     assert b.arrived() == []
+
+
+@pytest.mark.limit(120)
+def test_what_has_failed_comes_no_more(fresh_pair, bed, scratch):
+    """The kernel would go on sending the first copy when the network is back:
+    it would replace the second one, whose cp has said that it is there."""
+    there = f"b={bed.hosts['b'].address}:4717"
+    a, b = fresh_pair(["--patience", "3", "--peer", there], ["--patience", "3"])
+    target = a.to("b") / "twice"
+    sources = [scratch / "old", scratch / "new, and there"]
+    for source in sources:
+        source.write_text(source.name)
+    fill(target)
+    os.unlink(b.backing / "twice")
+    bed.hosts["b"].cut()
+    try:
+        done = a.sh('cp "$1" "$2"', sources[0], target, check=False)
+    finally:
+        bed.hosts["b"].heal()
+    assert any(text in done.stderr for text in TRUE_ERRORS)
+    wait_for(lambda: not a.sh('cp "$1" "$2"', sources[1], target,
+                              check=False).returncode, 20, "a copy")
+    # Until the kernel has nothing more to send for what was closed.
+    wait_for(lambda: not bed.hosts["a"].run(
+        ["ss", "-tnH", "state", "fin-wait-1"]).stdout, 60, "the last packets")
+    assert b.arrived() == ["twice"]
+    assert (b.backing / "twice").read_text() == sources[1].name

@@ -141,6 +141,18 @@ def test_a_refusal_is_an_errno(strangers, scratch):
     assert questions(b) == [] and b.arrived() == [] and b.spooled() == []
 
 
+def test_a_no_by_mistake_is_taken_back(strangers, scratch):
+    a, b = strangers()
+    source = random_file(scratch / "file", 1000)
+    copy = copying(a, source, a.to("b"))
+    question(b, "a")
+    b.command("refuse", "a")
+    ends(copy, 1)
+    b.command("accept", "a")
+    a.sh('cp "$1" "$2"', source, a.to("b"), timeout=5)
+    assert b.arrived() == ["file"]
+
+
 def test_nobody_answers(strangers, scratch):
     a, b = strangers(["--ask-timeout", "2"])
     fd = os.open(a.to("b") / "file", os.O_WRONLY | os.O_CREAT)
@@ -164,6 +176,29 @@ def test_who_gives_up_takes_the_question_back(strangers, scratch, how):
     wait_for(lambda: os.listdir(a.to("b")) == [], 5, "nothing is left of it")
 
 
+def test_who_gives_up_a_tree_takes_the_question_back(strangers, scratch):
+    """Its directories were made for what is in them."""
+    a, b = strangers()
+    for name in "empty", "sub":
+        (scratch / "dir" / name).mkdir(parents=True)
+    (scratch / "dir/link").symlink_to("sub/file")
+    random_file(scratch / "dir/sub/file", 1000)
+    copy = copying(a, scratch / "dir", a.to("b"))
+    question(b, "a")
+    wait_for((a.to("b") / "dir/sub/file").exists, 10, "it waits for the file")
+    copy.kill()
+    ends(copy, -signal.SIGKILL, 5)
+    wait_no_question(b, 5)
+
+    # Once more, and all of it is there.
+    copy = copying(a, scratch / "dir", a.to("b"))
+    question(b, "a")
+    b.command("accept", "a")
+    ends(copy, 0)
+    b.sh('diff -r --no-dereference "$1" "$2"', scratch / "dir",
+         b.backing / "dir")
+
+
 def test_two_copies_are_one_question(strangers, scratch):
     a, b = strangers()
     copies = [copying(a, random_file(scratch / name, MIB), a.to("b"))
@@ -178,13 +213,34 @@ def test_two_copies_are_one_question(strangers, scratch):
     assert b.arrived() == ["two"]
 
 
-def test_two_who_ask_each_other_need_one_yes(strangers, scratch):
+def words_shown(mount, name):
+    """All that its screen says while both of them ask."""
+    why = (mount.path / ".gtfs/why" / name).read_text()
+    asked = re.search(r"show the words: (.*?)\.", why)
+    listed = mount.command("requests", "--json").stdout
+    return {asked and asked.group(1), words_kept(mount, name),
+            question(mount, name)["words"],
+            *re.findall(r'"words": *"(.*?)"', listed)}
+
+
+@pytest.mark.parametrize("decides", ["a", "b"])
+def test_two_who_ask_each_other_have_the_same_words(strangers, scratch,
+                                                    decides):
+    """And need one yes."""
     a, b = strangers()
     source = random_file(scratch / "file", MIB)
     there, back = copying(a, source, a.to("b")), copying(b, source, b.to("a"))
-    words = question(b, "a")["words"]
-    assert question(a, "b")["words"] != words  # of another handshake
-    b.command("accept", "a")
+    question(a, "b")
+    question(b, "a")
+
+    def shown():
+        return words_shown(a, "b") | words_shown(b, "a")
+    wait_for(lambda: len(shown()) == 1, 5, shown)
+    words, = shown()
+    if decides == "a":
+        a.command("accept", "b")
+    else:
+        b.command("accept", "a")
     ends(there, 0)
     ends(back, 0)
     assert questions(a) == questions(b) == []

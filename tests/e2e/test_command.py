@@ -287,7 +287,7 @@ def test_control_answers_on_the_same_descriptor(pair):
     fingerprint = pair.a.peer_record("b")[2]
     assert done.stdout.splitlines() == [
         f"b may send to this machine: fingerprint {fingerprint}",
-        "no machine named nobody is known: see .gtfs/peers"]
+        "no peer is called 'nobody'; 'gtfs peers' lists them"]
 
 
 def ask_and_park(a, b, scratch, name="waiting"):
@@ -455,6 +455,9 @@ def on_a_terminal(mount, typed, *words):
 def test_a_person_is_asked_on_a_terminal(fresh_pair, scratch):
     a, b = fresh_pair(accept_a="ask", accept_b="ask")
     copy, _ = ask_and_park(a, b, scratch)
+    # The words of a question: there is nothing yet to be marked.
+    status, shown = on_a_terminal(b, None, "verify", "a")
+    assert status == 0 and "words" in shown and "Do both" not in shown
     b.command("accept", "a")
     assert copy.wait(10) == 0
     status, shown = on_a_terminal(b, b"n\n", "verify", "a")

@@ -141,18 +141,20 @@ def test_a_group_s_guesses_wait_across_restarts(guarded):
 
 
 def test_twenty_connections_have_one_guess_of_a_group(guarded):
+    """Who comes beside the first one is told before it has guessed."""
     target = guarded()
     address = h.own_address()
-    begun = []
-    for i in range(20):
-        peer = p.GroupPeer(target.port, name=f"m{i}", source=address)
-        exchange = p.Exchange(peer, b"not this one", p.GROUP)
-        assert exchange.begin() is None
-        begun.append(exchange)
-    answers = [exchange.finish() for exchange in begun]
-    assert answers.count(p.EKEYREJECTED) == wrong_guesses(target)[address]
-    assert answers.count(p.EKEYREJECTED) <= 2  # a second may pass between
-    for exchange in begun:
+    exchanges = [p.Exchange(p.GroupPeer(target.port, name=f"m{i}",
+                                        source=address),
+                            b"not this one", p.GROUP) for i in range(20)]
+    assert [x.begin() for x in exchanges] == [None] + 19 * [p.EBUSY]
+    assert exchanges[0].finish() == p.EKEYREJECTED
+    assert wrong_guesses(target)[address] == 1
+    answers = [x.run() for x in exchanges]
+    # The others have to wait; a second may pass between.
+    assert h.EACCES in answers and set(answers) <= {p.EKEYREJECTED, h.EACCES}
+    assert answers.count(p.EKEYREJECTED) + 1 == wrong_guesses(target)[address]
+    for exchange in exchanges:
         exchange.peer.close()
 
 

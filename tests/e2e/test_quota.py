@@ -55,11 +55,21 @@ def goes_again(sender, source, name):
              f"{name} is allowed")
 
 
+def wait_reason(mount, name, part):
+    wait_for(lambda: part in mount.transfers(name)[-1]["reason"], 10,
+             lambda: f"{part}: {mount.transfers(name)}")
+
+
 def test_what_goes_over_the_quota_is_refused_whole(crowd, scratch):
     a, b, c = crowd
     source = random_file(scratch / "source", 20 * MIB)
     copy(a, source, "one", check=True)
     assert "Disk quota exceeded" in copy(a, source, "two")
+    # Both people are told what that means.
+    wait_reason(a, "two", "quota there is used up")
+    wait_reason(b, "two", "--quota SIZE")
+    assert "It has 20 MB of 33 MB and 1 of 1000000 files in the inbox; " \
+        "'gtfs accept a --quota SIZE'" in b.command("why", "a").stdout
     # Also where nobody knows how long it gets.
     done = a.sh('set -o pipefail; cat "$1" | cat > "$2"', source,
                 a.to("b") / "two", check=False)
@@ -70,6 +80,8 @@ def test_what_goes_over_the_quota_is_refused_whole(crowd, scratch):
     copy(c, source, "three", check=True)
     # What its user takes out counts no more.
     shutil.move(b.backing / "one", scratch / "one")
+    wait_for(lambda: "in the inbox" not in b.command("why", "a").stdout,
+             AGAIN_S, "it is known to have nothing")
     goes_again(a, source, "two")
     assert b.arrived() == ["three", "two"]
     for name in b.arrived():
@@ -125,6 +137,7 @@ def test_the_last_of_the_disk_is_nobodys(crowd, scratch):
         assert done.returncode
         assert "No space left on device" in done.stderr
         b.wait_spool_empty()
+    wait_reason(a, "big", "its disk is full")
     assert b.arrived() == ["mine"]
     copy(a, random_file(scratch / "small", 4 * MIB), "small", check=True)
     assert left(b) >= FLOOR

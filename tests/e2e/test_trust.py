@@ -274,7 +274,7 @@ DAMAGES = {
 @pytest.mark.parametrize("how", DAMAGES)
 def test_a_damaged_pin_is_set_aside_and_not_trusted(fresh_pair, start, scratch,
                                                     how):
-    """Even if what is left of it would let somebody in."""
+    """Nor is its key a stranger's, whom --accept lan would let in."""
     a, b = fresh_pair()
     source = random_file(scratch / "file", 1000)
     a.sh('cp "$1" "$2"', source, a.to("b"))
@@ -283,17 +283,34 @@ def test_a_damaged_pin_is_set_aside_and_not_trusted(fresh_pair, start, scratch,
     pin, = (b.state / "pins").iterdir()
     name = pin.name
     DAMAGES[how](pin)
-    again = start("b", paths=b.paths, accept="known")
-    again.expect(rf"pin {name}.* set aside")
-    assert f"{name}.damaged" in os.listdir(b.state / "pins")
-    assert name not in os.listdir(b.state / "pins")
-    assert re.search(rf"pin {name}.* set aside", again.log_text())
-    again.wait_peer("a")
-    assert again.peer_record("a")[6] == "-"
-    wait_for(lambda: a.peer_record("b")[1] == "online", 20, "a sees b")
-    done = a.sh('cp "$1" "$2"', source, a.to("b") / "again", check=False)
-    assert "Permission denied" in done.stderr
-    assert again.arrived() == ["file"]
+    for first in True, False:
+        again = start("b", paths=b.paths)
+        if first:
+            again.expect(rf"pin {name}.* set aside")
+            assert re.search(rf"pin {name}.* set aside", again.log_text())
+        assert f"{name}.damaged" in os.listdir(b.state / "pins")
+        assert name not in os.listdir(b.state / "pins")
+        assert f"\tdamaged\t{name}\t" in (
+            again.path / ".gtfs/events").read_text()
+        again.wait_peer("a")
+        assert again.peer_record("a")[6] == "refuse"
+        assert "damaged" in why(again, "a")
+        wait_for(lambda: a.peer_record("b")[1] == "online", 20, "a sees b")
+        done = a.sh('cp "$1" "$2"', source, a.to("b") / "again", check=False)
+        assert "Permission denied" in done.stderr
+        assert again.arrived() == ["file"]
+        if first:
+            again.stop()
+
+    # Until somebody decides.
+    again.command("accept", "a")
+    assert "damaged" not in why(again, "a")
+    wait_for(lambda: a.sh('cp "$1" "$2"', source, a.to("b") / "again",
+                          check=False).returncode == 0, 10, "a is let in")
+    again.stop()
+    assert name in os.listdir(b.state / "pins")
+    last = start("b", paths=b.paths)
+    assert "\tdamaged\t" not in (last.path / ".gtfs/events").read_text()
 
 
 @pytest.mark.parametrize("how", [how for how in DAMAGES if how != "changed"])
@@ -362,6 +379,27 @@ def test_no_screen_obeys_a_stranger(start, keep_local):
         assert_harmless(mount, *tables, ("why", name), ("verify", name),
                         ("verify", name, "--yes"), ("refuse", name),
                         ("forget", name), ("accept", name))
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("called", ["-rf", "--help", " .-rf"])
+def test_no_name_is_an_option(start, keep_local, called):
+    """For a shell puts the names of folders where a '*' stood."""
+    mount = start(keep_local, "--discovery", "off", "--listen",
+                  f"127.0.0.1:{free_port()}", accept="ask")
+    requests = mount.path / ".gtfs/requests"
+    with h.Peer(int(mount.self_info()["port"]), name=called) as peer:
+        peer.send(h.ask(b"-file", 5))
+        wait_for(lambda: os.listdir(requests), 10, "a question")
+        name = "_" + called.strip(" .")[1:]
+        assert os.listdir(requests) == [name]
+        accept = binary() + ["accept", "--mount", mount.path, "--"]
+        refused = mount.host.run(accept + [called], check=False)
+        assert "no peer can be called" in refused.stderr
+        mount.host.run(accept + [name])
+        peer.expect(h.ANSWER)
+        delivers(peer, b"-file")
+        assert mount.arrived() == ["-file"]
 
 
 def test_what_is_to_be_typed_is_quoted(start, bed):
