@@ -219,8 +219,7 @@ def test_a_cut_cable_is_a_true_error(fresh_pair, bed, scratch, slow_network):
 def test_what_has_failed_comes_no_more(fresh_pair, bed, scratch):
     """The kernel would go on sending the first copy when the network is back:
     it would replace the second one, whose cp has said that it is there."""
-    there = f"b={bed.hosts['b'].address}:4717"
-    a, b = fresh_pair(["--patience", "3", "--peer", there], ["--patience", "3"])
+    a, b = fresh_pair(["--patience", "3"])
     target = a.to("b") / "twice"
     sources = [scratch / "old", scratch / "new, and there"]
     for source in sources:
