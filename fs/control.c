@@ -489,6 +489,11 @@ static void answer_plainly(struct call *a, const struct command *command, int r)
 	else if (r == -ENOENT)
 		answer(a, "no peer is called '%s'; 'gtfs peers' lists them\n",
 		    text);
+	else if (r == -ESTALE)
+		answer(a,
+		    "the machine that was shown as %s is called otherwise by "
+		    "now; 'gtfs peers' and 'gtfs requests' list all\n",
+		    text);
 	else
 		answer(a, "%s: %s\n", text, strerror(-r));
 }

@@ -214,11 +214,13 @@ static int begin_locked(struct folders *fo, struct folder_sender *s,
 	*ret = folders_find_locked(fo, s, mk->m->id);
 	if (*ret)
 		goto unref_parent;
+	r = -EDQUOT;
+	if (folders_level(parent) >= FOLDERS_DEPTH_MAX)
+		goto unref_parent;
 	r = -ENAMETOOLONG;
-	if (folders_level(parent) >= FOLDERS_DEPTH_MAX ||
-	    (parent ? parent->path_len + 1 : 0) + WIRE_NAME_MAX + 1 +
-		    WIRE_NAME_MAX >=
-		PATH_MAX)
+	if ((parent ? parent->path_len + 1 : 0) + WIRE_NAME_MAX + 1 +
+		WIRE_NAME_MAX >=
+	    PATH_MAX)
 		goto unref_parent;
 	earlier = folders_wanted_locked(fo, s, parent, mk->m->name);
 	if (earlier)

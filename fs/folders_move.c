@@ -194,10 +194,10 @@ close_from:
 }
 
 /*
- * Has everything below f room for its path, and one more name, in to? And is it
- * not too deep there?
+ * Has everything below f room for its path, and one more name, in to
+ * (-ENAMETOOLONG)? And is it not too deep there (-EDQUOT)?
  */
-static bool paths_fit_locked(struct folders *fo, struct folder *f,
+static int paths_fit_locked(struct folders *fo, struct folder *f,
     const struct folder *to, const char *want) REQUIRES(fo->lock)
 {
 	size_t len = strlen(want) + NUMBER_MAX, longest = 0;
@@ -216,20 +216,25 @@ static bool paths_fit_locked(struct folders *fo, struct folder *f,
 		len = WIRE_NAME_MAX;
 	if (folders_level(to) + 1 + deepest - folders_level(f) >
 	    FOLDERS_DEPTH_MAX)
-		return false;
-	return (to ? to->path_len + 1 : 0) + len + (longest - f->path_len) + 1 +
-		   WIRE_NAME_MAX <
-	       PATH_MAX;
+		return -EDQUOT;
+	if ((to ? to->path_len + 1 : 0) + len + (longest - f->path_len) + 1 +
+		WIRE_NAME_MAX >=
+	    PATH_MAX)
+		return -ENAMETOOLONG;
+	return 0;
 }
 
 static int plan_locked(struct folders *fo, struct folder *f, struct folder *to,
     struct moving *mv) REQUIRES(fo->lock)
 {
+	int r;
+
 	for (const struct folder *a = to; a; a = a->parent)
 		if (a == f)
 			return -EINVAL;
-	if (!paths_fit_locked(fo, f, to, mv->want))
-		return -ENAMETOOLONG;
+	r = paths_fit_locked(fo, f, to, mv->want);
+	if (r)
+		return r;
 	folders_where_locked(fo, f->parent, &mv->above);
 	folders_where_locked(fo, to, &mv->to);
 	mv->name = f->name;

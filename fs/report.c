@@ -30,6 +30,11 @@ void report_peer(
 		    m->events, "asking", info->name, words, (char *)NULL);
 		return;
 	}
+	if (change == PEER_LET_IN) {
+		events_add(m->events, "let-in", info->name, (char *)NULL);
+		log_info("%s may now send to this machine, too", info->name);
+		return;
+	}
 	if (change == PEER_WENT)
 		tree_peer_gone(m, info->serial);
 	events_add(m->events, names[change], info->name, info->fingerprint,

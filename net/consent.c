@@ -104,7 +104,7 @@ static void tell(
 		c->changed(c->ctx, change, q);
 }
 
-static bool same_source(
+static bool same_net(
     const struct sockaddr_storage *a, const struct sockaddr_storage *b)
 {
 	return address_same_source(
@@ -255,9 +255,10 @@ static bool too_often_locked(struct consent *c,
 		if (!a->at_ms || now - a->at_ms >= 60 * 1000)
 			continue;
 		all++;
-		same += same_source(&a->from, from);
+		same += same_net(&a->from, from);
 	}
-	return all >= (same ? CONSENT_PER_MINUTE : CONSENT_PER_MINUTE_MAX);
+	return same >= CONSENT_PER_MINUTE_NET ||
+	       all >= (same ? CONSENT_PER_MINUTE : CONSENT_PER_MINUTE_MAX);
 }
 
 static unsigned open_at_locked(
@@ -267,15 +268,19 @@ static unsigned open_at_locked(
 
 	for (unsigned i = 0; i < CONSENT_OPEN_MAX; i++)
 		n += c->entries[i].state == OPEN &&
-		     same_source(&c->entries[i].q.address, from);
+		     same_net(&c->entries[i].q.address, from);
 	return n;
 }
 
-/* The last one of the source that has most, more than the newcomer's would. */
+/*
+ * The last one of the network that has most, unless it is alone there. The
+ * newcomer's own network gives way before one that has no more than it would
+ * have, and where it has its share, alone.
+ */
 static struct entry *to_go_locked(struct consent *c,
     const struct sockaddr_storage *newcomer) REQUIRES(c->lock)
 {
-	unsigned n, most = open_at_locked(c, newcomer) + 1;
+	unsigned n, most = 2, own = open_at_locked(c, newcomer);
 	struct entry *found = NULL;
 
 	for (struct entry *e = c->entries; e < c->entries + CONSENT_OPEN_MAX;
@@ -283,8 +288,11 @@ static struct entry *to_go_locked(struct consent *c,
 		if (e->state != OPEN)
 			continue;
 		n = open_at_locked(c, &e->q.address);
+		if (!same_net(&e->q.address, newcomer) &&
+		    (own >= CONSENT_OPEN_NET_MAX || n <= own + 1))
+			continue;
 		if (n > most ||
-		    (found && n == most && e->q.serial > found->q.serial)) {
+		    (n == most && (!found || e->q.serial > found->q.serial))) {
 			most = n;
 			found = e;
 		}
@@ -311,14 +319,17 @@ static struct entry *room_locked(struct consent *c,
 			     same_host(&e->q.address, &q->address)))
 			return NULL;
 	}
-	return room ? room : to_go_locked(c, &q->address);
+	if (!room || open_at_locked(c, &q->address) >= CONSENT_OPEN_NET_MAX)
+		return to_go_locked(c, &q->address);
+	return room;
 }
 
 /* An open question ends, and nobody has answered it. */
 static void lose_locked(struct consent *c, const struct entry *e)
     REQUIRES(c->lock)
 {
-	hush_add(&c->hush, HUSH_ADDRESS, e->q.key, &e->q.address, 0);
+	hush_add(
+	    &c->hush, HUSH_ADDRESS, e->q.key, &e->q.address, HUSH_WITHDRAWN, 0);
 	keep_locked(c, e->q.key, e->q.name, now_ms(), true);
 }
 
@@ -424,8 +435,10 @@ static void end_locked(struct consent *c, struct entry *e,
 		hush_forgive(&c->hush, e->q.key, &e->q.address);
 	} else {
 		hush_add(&c->hush, HUSH_KEY, e->q.key, &e->q.address,
+		    HUSH_ENDED,
 		    how == CONSENT_DECLINED ? CONSENT_DECLINED_MS : 0);
-		hush_add(&c->hush, HUSH_ADDRESS, e->q.key, &e->q.address, 0);
+		hush_add(&c->hush, HUSH_ADDRESS, e->q.key, &e->q.address,
+		    HUSH_ENDED, 0);
 	}
 	wake(e);
 }

@@ -4,9 +4,11 @@
  * declined, or found nobody at home, is quiet for a while, so that asking again
  * and again gets nobody anything.
  *
- * A source (an IPv4 address, or an IPv6 network of 64 bits, whose addresses
- * cost nothing) that has most of the places loses one to a source that has
- * fewer: the question that came last is taken for withdrawn.
+ * Addresses of an IPv6 network of 64 bits cost nothing, but a whole LAN may be
+ * one: so an address has one place, and its network half of them. Where none is
+ * left for an address, the last question of the network that has most of them
+ * goes, and is taken for withdrawn; one that is alone in its network (an IPv4
+ * address is one by itself) stays.
  *
  * Any thread; the lock is a leaf, nothing blocks.
  */
@@ -22,12 +24,16 @@
 
 enum {
 	CONSENT_OPEN_MAX = 16,
-	/* After so many within a minute, only sources that have put none. */
-	CONSENT_PER_MINUTE = 30,
+	CONSENT_OPEN_NET_MAX = CONSENT_OPEN_MAX / 2,
+	/* Within a minute, of one network, and of all; after CONSENT_PER_MINUTE
+	 * of all, only of networks that have put none. */
+	CONSENT_PER_MINUTE_NET = 30,
+	CONSENT_PER_MINUTE = 45,
 	CONSENT_PER_MINUTE_MAX = 60,
 	CONSENT_DECLINED_MS = 600 * 1000, /* quiet for this key */
 	/* Quiet for key and address after the second question without a yes,
-	 * within an hour; doubled each time, up to CONSENT_DECLINED_MS. */
+	 * within an hour; doubled each time, up to CONSENT_DECLINED_MS. Of
+	 * those that were withdrawn, two count as one. */
 	CONSENT_PAUSE_MS = 5000,
 	CONSENT_TIMEOUT_MS = 30000, /* the default of ask_timeout */
 	/* Who was read about under a name keeps it for so long after that. */

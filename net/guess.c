@@ -5,6 +5,8 @@
  *     all: 17 1767225600            (wrong ones; seconds since 1970)
  *     10.0.0.7:1 3 1767225600
  *
+ * A count is that of the time beside it; what has leaked away since is computed
+ * when it is asked for, and what remains of a leak begins anew with each guess.
  * Times are of the wall clock, since they outlive a boot. A clock that was put
  * back makes nobody wait longer than the delay itself.
  */
@@ -78,7 +80,7 @@ static int parse_wrong(const char *text, struct wrong *ret)
 		return -EBADMSG;
 	text = end + 1;
 	last = strtoll(text, &end, 10);
-	if (end == text || *end || errno)
+	if (end == text || *end || errno || last < 0)
 		return -EBADMSG;
 	ret->count = (uint32_t)count;
 	ret->last_s = last;
@@ -140,6 +142,8 @@ static int load(struct guess *g)
 		text[len] = '\0';
 		mutex_lock(&g->lock);
 		r = strlen(text) == len ? decode_locked(g, text) : -EBADMSG;
+		if (g->all.count > GUESS_ALL_MAX)
+			g->all.count = GUESS_ALL_MAX;
 		if (r) {
 			memset(g->table, 0, sizeof(g->table));
 			memset(&g->all, 0, sizeof(g->all));
@@ -209,6 +213,14 @@ void guess_close(struct guess *g)
 /* --- the rule -------------------------------------------------------------
  */
 
+/* How many are not forgotten yet. */
+static uint32_t left(const struct wrong *w, int64_t leak_s, int64_t now)
+{
+	int64_t gone = (now - w->last_s) / leak_s;
+
+	return gone < w->count ? w->count - (uint32_t)gone : 0;
+}
+
 static struct wrong *find_locked(struct guess *g, const struct sockaddr *from)
     REQUIRES(g->lock)
 {
@@ -218,6 +230,18 @@ static struct wrong *find_locked(struct guess *g, const struct sockaddr *from)
 			(const struct sockaddr *)&g->table[i].from, from))
 			return &g->table[i];
 	return NULL;
+}
+
+/* Was anybody wrong lately who has as much of a network as this one? */
+static bool was_wrong_locked(
+    struct guess *g, const struct sockaddr *from, int64_t now) REQUIRES(g->lock)
+{
+	for (unsigned i = 0; i < GUESS_ADDRESSES; i++)
+		if (left(&g->table[i], GUESS_LEAK_S, now) &&
+		    address_same_source(
+			(const struct sockaddr *)&g->table[i].from, from))
+			return true;
+	return false;
 }
 
 /* What was wrong later than now was so by a clock that has been put back. */
@@ -230,50 +254,58 @@ static void put_back_locked(struct guess *g, int64_t now) REQUIRES(g->lock)
 			g->table[i].last_s = now;
 }
 
-/* What is left of a delay that doubles with each of count wrong ones. */
-static int64_t left_ms(
-    const struct wrong *w, uint32_t count, int64_t most, int64_t now)
+/* Twice as long after each wrong one. */
+static int64_t own_wait_ms(const struct wrong *w, int64_t now)
 {
-	int64_t delay = most, past = (now - w->last_s) * 1000;
+	uint32_t count = left(w, GUESS_LEAK_S, now);
+	int64_t delay = GUESS_MOST_MS, past = (now - w->last_s) * 1000;
 
 	if (!count)
 		return 0;
-	if (count < 32 && ((int64_t)GUESS_FIRST_MS << (count - 1)) < most)
+	if (count < 32 &&
+	    ((int64_t)GUESS_FIRST_MS << (count - 1)) < GUESS_MOST_MS)
 		delay = (int64_t)GUESS_FIRST_MS << (count - 1);
 	return past < delay ? delay - past : 0;
 }
 
-static int64_t wait_locked(struct guess *g, const struct sockaddr *from,
-    unsigned others, int64_t now) REQUIRES(g->lock)
+/* Until fewer than so many of all are left. */
+static int64_t all_wait_ms(const struct wrong *all, uint32_t max, int64_t now)
 {
-	const struct wrong *w = find_locked(g, from);
-	int64_t wait, all;
+	uint32_t count = left(all, GUESS_ALL_LEAK_S, now);
+	int64_t leaking = (now - all->last_s) % GUESS_ALL_LEAK_S;
 
-	put_back_locked(g, now);
-	wait = w ? left_ms(w, w->count, GUESS_MOST_MS, now) : 0;
-	all = left_ms(&g->all,
-	    g->all.count > GUESS_ALL_FREE ? g->all.count - GUESS_ALL_FREE : 0,
-	    GUESS_ALL_MOST_MS, now);
-	if (!all && others && g->all.count + others > GUESS_ALL_FREE)
-		all = GUESS_FIRST_MS;
-	return wait > all ? wait : all;
+	if (count < max)
+		return 0;
+	return ((int64_t)(count - max + 1) * GUESS_ALL_LEAK_S - leaking) * 1000;
 }
 
-int64_t guess_wait(struct guess *g, const struct sockaddr *from,
-    unsigned others, int64_t now_s)
+static int64_t wait_locked(
+    struct guess *g, const struct sockaddr *from, int64_t now) REQUIRES(g->lock)
+{
+	const struct wrong *w = find_locked(g, from);
+	int64_t own, all;
+
+	put_back_locked(g, now);
+	own = w ? own_wait_ms(w, now) : 0;
+	all = all_wait_ms(&g->all,
+	    was_wrong_locked(g, from, now) ? GUESS_ALL_FREE : GUESS_ALL_MAX,
+	    now);
+	return own > all ? own : all;
+}
+
+int64_t guess_wait(struct guess *g, const struct sockaddr *from, int64_t now_s)
 {
 	int64_t wait;
 
 	mutex_lock(&g->lock);
-	wait = wait_locked(g, from, others, now_s);
+	wait = wait_locked(g, from, now_s);
 	mutex_unlock(&g->lock);
 	return wait;
 }
 
-static void count_locked(struct wrong *w, int64_t now)
+static void add(struct wrong *w, int64_t leak_s, int64_t now)
 {
-	if (w->count < UINT32_MAX)
-		w->count++;
+	w->count = left(w, leak_s, now) + 1;
 	w->last_s = now;
 }
 
@@ -299,10 +331,10 @@ int guess_take(struct guess *g, const struct sockaddr *from, int64_t now_s)
 	bool waits;
 
 	mutex_lock(&g->lock);
-	waits = wait_locked(g, from, 0, now_s) > 0;
+	waits = wait_locked(g, from, now_s) > 0;
 	if (!waits) {
-		count_locked(row_locked(g, from), now_s);
-		count_locked(&g->all, now_s);
+		add(row_locked(g, from), GUESS_LEAK_S, now_s);
+		add(&g->all, GUESS_ALL_LEAK_S, now_s);
 	}
 	mutex_unlock(&g->lock);
 	return waits ? -EAGAIN : store(g);
@@ -315,9 +347,8 @@ int guess_right(struct guess *g, const struct sockaddr *from)
 	mutex_lock(&g->lock);
 	w = find_locked(g, from);
 	if (w) {
-		/* A right one that was cut short is among them. */
-		g->all.count -=
-		    w->count < g->all.count ? w->count : g->all.count;
+		/* It is one of all; what was wrong before is so still. */
+		g->all.count -= g->all.count > 0;
 		w->count = 0;
 	}
 	mutex_unlock(&g->lock);

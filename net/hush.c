@@ -10,7 +10,7 @@
 #include "sync.h"
 
 enum {
-	STRIKES_MAX = 8,
+	STRIKES_MAX = 16,
 	STRIKES_MS = 3600 * 1000, /* forgotten after that */
 };
 
@@ -44,7 +44,7 @@ static struct hushed *entry_of(struct hush *h, enum hush_what what,
 
 void hush_add(struct hush *h, enum hush_what what,
     const uint8_t key[IDENTITY_KEY_BYTES], const struct sockaddr_storage *a,
-    int64_t at_least)
+    enum hush_weight weight, int64_t at_least)
 {
 	struct hushed *k = entry_of(h, what, key, a);
 	int64_t now = now_ms(), pause;
@@ -54,9 +54,11 @@ void hush_add(struct hush *h, enum hush_what what,
 	memcpy(k->key, key, sizeof(k->key));
 	k->address = *a;
 	k->since_ms = now;
-	pause = k->strikes ? (int64_t)CONSENT_PAUSE_MS << (k->strikes - 1) : 0;
+	pause = k->strikes < HUSH_ENDED
+		    ? 0
+		    : (int64_t)CONSENT_PAUSE_MS << (k->strikes / 2 - 1);
 	if (k->strikes < STRIKES_MAX)
-		k->strikes++;
+		k->strikes += weight;
 	if (pause > CONSENT_DECLINED_MS)
 		pause = CONSENT_DECLINED_MS;
 	k->until_ms = now + (pause > at_least ? pause : at_least);

@@ -16,6 +16,8 @@
 enum { HUSH_MAX = 256 };
 
 enum hush_what { HUSH_FREE, HUSH_KEY, HUSH_ADDRESS };
+/* How a question ended without a yes; a person may think better of one. */
+enum hush_weight { HUSH_WITHDRAWN = 1, HUSH_ENDED = 2 };
 
 struct hush {
 	struct hushed {
@@ -24,17 +26,19 @@ struct hush {
 		uint8_t key[IDENTITY_KEY_BYTES];
 		struct sockaddr_storage address;
 		int64_t since_ms, until_ms;
-		unsigned strikes;
-	} entries[HUSH_MAX]; /* zero: nobody */
+		unsigned strikes; /* the sum of the weights */
+	} entries[HUSH_MAX];      /* zero: nobody */
 };
 
 /*
  * One more question without a yes: quiet for at_least ms, and from the second
- * one on for CONSENT_PAUSE_MS, doubled each time, up to CONSENT_DECLINED_MS.
+ * one on for CONSENT_PAUSE_MS, doubled each time, up to CONSENT_DECLINED_MS. Of
+ * HUSH_WITHDRAWN two count as one.
  */
 void hush_add(struct hush *h, enum hush_what what,
     const uint8_t key[IDENTITY_KEY_BYTES],
-    const struct sockaddr_storage *address, int64_t at_least);
+    const struct sockaddr_storage *address, enum hush_weight weight,
+    int64_t at_least);
 
 /* Is this key to be quiet now, or whoever is at this address (or NULL)? */
 bool hush_stands(const struct hush *h, const uint8_t key[IDENTITY_KEY_BYTES],

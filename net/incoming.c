@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "address.h"
 #include "escape.h"
 #include "identity.h"
 #include "incoming_internal.h"
@@ -70,6 +71,24 @@ static int send_pong(struct incoming *in, uint64_t cookie)
 	return conn_send(in->conn, &m);
 }
 
+/*
+ * A pin of a key that we have never dialled says where that may be done: the
+ * key is proven then.
+ */
+static void note_where_it_listens(struct incoming *in)
+{
+	struct sockaddr_storage at = *conn_remote_address(in->conn);
+	const uint8_t *key = conn_remote_key(in->conn);
+	uint16_t port = conn_remote_hello(in->conn)->port;
+	struct trust_pin pin;
+
+	if (port < 1024 || trust_find(in->config->trust, key, &pin) ||
+	    pin.n_addresses || pin.policy != TRUST_ACCEPT)
+		return;
+	address_set_port((struct sockaddr *)&at, port);
+	trust_note_address(in->config->trust, key, (struct sockaddr *)&at);
+}
+
 void incoming_find_name(struct incoming *in)
 {
 	const struct wire_hello *hello = conn_remote_hello(in->conn);
@@ -87,12 +106,15 @@ void incoming_find_name(struct incoming *in)
 	} else {
 		escape_name(hello->name, strlen(hello->name), in->name);
 	}
+	note_where_it_listens(in);
 }
 
 int incoming_admit(struct incoming *in)
 {
 	static const struct trust_decision on_first_use = {
-		.policy = TRUST_ACCEPT, .automatic = true
+		.policy = TRUST_ACCEPT,
+		.unless_refused = true,
+		.automatic = true,
 	};
 	const uint8_t *key = conn_remote_key(in->conn);
 	struct trust_pin pin;
@@ -103,6 +125,7 @@ int incoming_admit(struct incoming *in)
 	if (trust_find(in->config->trust, key, &pin) == 0 &&
 	    pin.policy == TRUST_ACCEPT)
 		return 0;
+	peers_await_claim(in->config->peers, in->conn);
 	r = peers_pin(in->config->peers, key, in->name, &on_first_use, NULL);
 	if (!r)
 		incoming_find_name(in);
@@ -171,6 +194,8 @@ static int on_pair(struct incoming *in, const struct wire_msg *m)
 		none.unpaired.code = WIRE_EACCES;
 		return conn_send(in->conn, &none);
 	}
+	peers_await_claim(in->config->peers, in->conn);
+	incoming_find_name(in);
 	r = pairer_serve(in->config->pairer, in->conn, m, in->name, &wrong);
 	if (wrong && in->config->penalty)
 		penalty_add(in->config->penalty,
@@ -274,7 +299,6 @@ int incoming_serve(const struct incoming_config *config, struct conn *conn,
 	struct wire_msg m;
 	int r;
 
-	peers_claim(config->peers, conn);
 	incoming_find_name(&in);
 	conn_limit_input(conn, STRANGERS_MESSAGE);
 	r = send_pong(&in, 0);

@@ -61,6 +61,8 @@ static int put_question(struct incoming *in, const struct wire_msg *m)
 	strcpy(q.file, m->ask.name);
 	q.address = *conn_remote_address(in->conn);
 	/* Our owner answers by this name: it is nobody else's. */
+	peers_await_claim(in->config->peers, in->conn);
+	incoming_find_name(in);
 	r = peers_hold_name(in->config->peers, q.key, in->name, q.name);
 	if (r)
 		return r;

@@ -64,8 +64,9 @@ int link_answered(struct link *l, const struct wire_msg *m)
 	if (!l->n_unanswered)
 		return -EPROTO;
 	l->n_unanswered--;
-	/* A yes that crossed an UNASK is one: the other side has pinned us. */
-	if (l->asks || (!r && peer_ask_crossed(l->peer, l)))
+	/* Behind our UNASK it is nobody's: whoever has given up, perhaps for
+	 * the words, lets nobody in. */
+	if (l->asks)
 		peer_answered(l->peer, conn_words(l->conn), r);
 	return 0;
 }

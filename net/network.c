@@ -445,8 +445,9 @@ int network_forget(struct network *n, const char *name)
 static int let_in(struct network *n, const struct consent_question *q)
 {
 	const struct trust_decision d = { .policy = TRUST_ACCEPT,
-		.words = q->words };
-	int r = peers_pin(n->peers, q->key, q->name, &d, NULL);
+		.words = q->words,
+		.since_ms = q->asked_ms };
+	int r = peers_pin_as(n->peers, q->key, q->name, &d);
 
 	/* Where it is too late for the question, the pin is what counts. */
 	if (!r)
@@ -482,7 +483,7 @@ int network_decide(struct network *n, const char *name, bool accept)
 	/* A no that was a mistake: it may have no folder here. */
 	if (r == -ENOENT && accept &&
 	    consent_find_declined(n->consent, name, q.key) == 0) {
-		r = peers_pin(n->peers, q.key, name, &accepted, NULL);
+		r = peers_pin_as(n->peers, q.key, name, &accepted);
 		if (!r)
 			decided(n, q.key, true, true);
 	}

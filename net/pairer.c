@@ -29,6 +29,7 @@ int pairer_new(const struct pairer_config *config, struct pairer **ret)
 		return -ENOMEM;
 	p->config = *config;
 	mutex_init(&p->lock);
+	cond_init(&p->looked);
 	mutex_lock(&p->lock);
 	LIST_INIT(&p->exchanges);
 	LIST_INIT(&p->attempts);
@@ -57,6 +58,7 @@ void pairer_free(struct pairer *p)
 	pairer_stop(p);
 	guess_close(p->guess);
 	pair_code_free(p->code);
+	cond_fini(&p->looked);
 	mutex_fini(&p->lock);
 	free(p);
 }
@@ -104,18 +106,15 @@ static bool beside(
  */
 static int begin(struct pairer *p, struct exchange *x)
 {
-	unsigned others = 0; /* that may yet prove to be wrong guesses */
 	struct exchange *i;
 	int r = 0;
 
 	mutex_lock(&p->lock);
-	LIST_FOREACH(i, &p->exchanges, entry) {
+	LIST_FOREACH(i, &p->exchanges, entry)
 		if (!beside(p, x, i))
 			r = -EBUSY;
-		others += i->kind == PAIRING_GROUP && !same_key(x, i);
-	}
 	if (!r && x->kind == PAIRING_GROUP && p->guess &&
-	    guess_wait(p->guess, from(x), others, time(NULL)) > 0)
+	    guess_wait(p->guess, from(x), time(NULL)) > 0)
 		r = -EAGAIN;
 	if (!r)
 		LIST_INSERT_HEAD(&p->exchanges, x, entry);
@@ -155,12 +154,11 @@ static int pin(struct pairer *p, const struct exchange *x, const char *name,
 {
 	const uint8_t *key = conn_remote_key(x->conn);
 	const struct trust_decision d = { .policy = TRUST_ACCEPT,
+		.unless_refused = true,
 		.verified = true,
 		.words = conn_words(x->conn) };
-	int r = refused(p, x->conn) ? -EACCES : 0;
+	int r = peers_pin(p->config.peers, key, name, &d, ret_name);
 
-	if (!r)
-		r = peers_pin(p->config.peers, key, name, &d, ret_name);
 	if (r)
 		log_warning("%s has paired, and cannot be remembered: %s", name,
 		    strerror(-r));
@@ -346,7 +344,7 @@ int pairer_greet(
 
 int64_t pairer_wait(struct pairer *p, const struct sockaddr *to)
 {
-	return p->guess ? guess_wait(p->guess, to, 0, time(NULL)) : 0;
+	return p->guess ? guess_wait(p->guess, to, time(NULL)) : 0;
 }
 
 /* --- as the responder -------------------------------------------------------
@@ -395,17 +393,38 @@ static void looked(
 	}
 }
 
+/* While one is looked at it counts as wrong: the next must not see that. */
+static void take_turn(struct pairer *p)
+{
+	mutex_lock(&p->lock);
+	while (p->looking)
+		cond_wait(&p->looked, &p->lock);
+	p->looking = true;
+	mutex_unlock(&p->lock);
+}
+
+static void end_turn(struct pairer *p)
+{
+	mutex_lock(&p->lock);
+	p->looking = false;
+	cond_signal(&p->looked);
+	mutex_unlock(&p->lock);
+}
+
 /* Step 3: who is right is pinned. 0, or the errno of UNPAIRED. */
 static int look(struct pairer *p, struct exchange *x, const struct wire_msg *m,
     const char *name, char ret_pinned[WIRE_PEER_NAME_MAX + 1], bool *ret_wrong)
 {
-	int r = count_theirs(p, x);
+	int r;
 
-	if (r)
-		return r;
-	r = read_step(x, m);
-	looked(p, x, name, r == 0);
-	*ret_wrong = r != 0;
+	take_turn(p);
+	r = count_theirs(p, x);
+	if (!r) {
+		r = read_step(x, m);
+		looked(p, x, name, r == 0);
+		*ret_wrong = r != 0;
+	}
+	end_turn(p);
 	return r ? r : pin(p, x, name, ret_pinned);
 }
 

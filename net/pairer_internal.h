@@ -38,6 +38,8 @@ struct pairer {
 	struct pair_code *code;
 	struct guess *guess; /* NULL: in no group */
 	struct mutex lock;
+	struct cond looked;
+	bool looking GUARDED_BY(lock); /* at a step 3 */
 	struct exchange_list exchanges GUARDED_BY(lock);
 	struct attempt_list attempts GUARDED_BY(lock);
 	unsigned n_attempts GUARDED_BY(lock); /* that run */

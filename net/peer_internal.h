@@ -22,8 +22,9 @@ enum {
 	PEER_DIAL_PAUSE_MS = 1000, /* after a link that ended at once */
 	/* Of one question, on connections that broke, beyond the patience. */
 	PEER_ASKS_MAX = 8,
-	PEER_CROSSED_MS = 5000,   /* a yes may be behind an UNASK */
 	PEERS_UNPINNED_MAX = 128, /* keys that anybody can make */
+	/* A second address of a connected peer is not tried again before. */
+	PEER_PROVEN_MS = 120 * 1000,
 };
 
 struct outgoing;
@@ -68,10 +69,11 @@ struct link {
 	pthread_t thread;
 	int wake_fd;  /* eventfd: a job, or the end */
 	bool dialled; /* its handshake is still to come: counts as dialing */
-	bool up;      /* handshake done */
-	bool idle;    /* takes a job */
-	bool asks;    /* its job is to ask to be let in */
-	bool stalled; /* silent for too long in a transfer */
+	bool up;      /* handshake done, with: */
+	struct sockaddr_storage remote;
+	bool idle;            /* takes a job */
+	bool asks;            /* its job is to ask to be let in */
+	bool stalled;         /* silent for too long in a transfer */
 	struct outgoing *job; /* referenced: handed over while idle */
 	/* It works on the peer's requests, beside a transfer if need be.
 	 * Set under the table's lock, read by the thread. */
@@ -85,7 +87,6 @@ struct link {
 	unsigned n_asked;      /* how often, while this question is open, */
 	int64_t asked_ms;      /* and since when */
 	unsigned n_unanswered; /* ASKs without an ANSWER */
-	int64_t unasked_ms;    /* the last UNASK; under the table's lock */
 	int64_t started_ms, pinged_ms;
 	int64_t owed_ms; /* an answer is owed since; 0: none */
 	bool said_bye;   /* the peer did */
@@ -102,6 +103,9 @@ struct peer {
 	unsigned n_pinning; /* its pin is being written: it stays listed */
 	int64_t lost_ms;    /* when the last link ended; 0: never, or decided */
 	int64_t away_ms;    /* when it became offline */
+	/* For each of info.addresses, when its key was proven there since the
+	 * first of its present connections; 0: not, or it broke there. */
+	int64_t proven_ms[PEER_ADDRESSES];
 	int64_t dial_after_ms; /* no more links before */
 	/* When any transfer last got on: an ACK, or the end of one on a link.
 	 */
@@ -110,6 +114,7 @@ struct peer {
 	unsigned n_transfers;         /* queued and in flight */
 	struct treeop_queue treeops;
 	unsigned n_treeops;  /* in the queue, and on links */
+	unsigned n_silent;   /* of them, in the queue */
 	size_t treeop_bytes; /* of their messages */
 	bool tree_busy;      /* a link works on them */
 	/* Those of them that leave a name, the oldest first; how many there
@@ -120,7 +125,6 @@ struct peer {
 	} orders[TREEOP_ORDERS];
 	bool order_awaited;
 	struct link *asker; /* asks to be let in, or is about to */
-	bool asked_anew;    /* it was let in here before we asked */
 	unsigned n_asked;   /* how often, while this question is open, */
 	int64_t asked_ms;   /* and since when */
 	/* Grows when a connection ends: the peer may have started again, and
@@ -142,6 +146,7 @@ struct peers {
 	LIST_HEAD(, link) finished GUARDED_BY(lock); /* to be joined */
 	SLIST_HEAD(, reserved) reserved GUARDED_BY(lock);
 	struct cond links_gone;   /* with lock: n_links fell */
+	struct cond claimed;      /* with lock: a key was proven */
 	_Atomic unsigned windows; /* transfers that hold memory */
 };
 
@@ -169,6 +174,9 @@ bool peer_read_pin_locked(struct peers *t, struct peer *p) REQUIRES(t->lock);
 /* Does something wait that no link has taken? */
 bool peer_has_work_locked(struct peers *t, const struct peer *p)
     REQUIRES(t->lock);
+
+/* Requests that are to be made: silent ones when we are let in. */
+unsigned peer_treeops_locked(const struct peer *p);
 
 /* A new transfer counts from now on. 0 or -errno as outgoing_new. */
 int peer_admit(struct peer *p);
@@ -210,11 +218,42 @@ void peers_unique_name_locked(struct peers *t, const uint8_t *key,
 /* Has p another name than the wanted one, which it could have? */
 bool peers_misnamed_locked(struct peers *t, const struct peer *p,
     const char *wanted) REQUIRES(t->lock);
-/* A key was proven at an address that was dialled, by this name or NULL: what
- * is reserved there is its. */
-void peers_claim_locked(struct peers *t, const uint8_t *key,
+/*
+ * A key was proven at an address that was dialled, by this name or NULL: what
+ * is reserved there is its, unless it has such a name. That one, or NULL.
+ */
+const char *peers_claim_locked(struct peers *t, const uint8_t *key,
     const struct sockaddr *address, const char *name) REQUIRES(t->lock);
+/* Would p get this reserved name, were it proven by it now? */
+bool peers_owed_locked(struct peers *t, const struct peer *p, const char *name)
+    REQUIRES(t->lock);
 void peers_unreserve_locked(struct peers *t) REQUIRES(t->lock);
+
+/* net/peers_where.c: p's key was proven at a. */
+void peer_proven_locked(struct peers *t, struct peer *p,
+    const struct sockaddr_storage *a) REQUIRES(t->lock);
+/* It may be there no more. */
+void peer_unproven_locked(struct peer *p, const struct sockaddr *a);
+/*
+ * A key was proven at an address: pinned peers that are away, and whose name
+ * or last address that was, are shadowed by it.
+ */
+void peers_shadow_locked(struct peers *t, struct peer *other,
+    const struct sockaddr_storage *a, const char *heard) REQUIRES(t->lock);
+void peers_unshadow_locked(struct peers *t, struct peer *other)
+    REQUIRES(t->lock);
+
+/* net/peers_room.c: a stranger that nothing is on its way to, and that nobody
+ * is asked about: it may go, or be renamed. */
+bool peer_idle_locked(struct peers *t, const struct peer *p) REQUIRES(t->lock);
+/* Out of the table: its reference is for peers_say_gone, without the lock. */
+struct peer *peers_take_out_locked(struct peers *t, struct peer *p)
+    REQUIRES(t->lock);
+void peers_say_gone(struct peer *p);
+/* A new key from there: is there room? It may be another's (*ret_gone, for
+ * peers_say_gone). */
+bool peers_room_locked(struct peers *t, const uint8_t *key,
+    const struct sockaddr *host, struct peer **ret_gone) REQUIRES(t->lock);
 
 /* net/peers_ask.c: one link asks a peer's owner for all that waits. */
 
@@ -237,13 +276,8 @@ void peer_gave_up_locked(struct peer *p, const struct outgoing *o);
 /* The link asks no longer. True: nobody waits any more, to be taken back. */
 bool peer_ask_end(struct peer *p, struct link *l);
 /*
- * Is a yes on this link, which asks no longer, one that crossed the UNASK?
- * Later it is not: we have said since that we ask for nothing.
- */
-bool peer_ask_crossed(struct peer *p, const struct link *l);
-/*
- * The answer: 0 (its key is pinned, with these words; what waits goes on), or
- * all that waits fails with -EACCES. Blocks on the disk.
+ * The answer: 0 (what waits goes on, and if something does, its key is pinned,
+ * with these words), or all that waits fails with -EACCES. Blocks on the disk.
  */
 void peer_answered(
     struct peer *p, const uint8_t words[TRUST_WORDS_BYTES], int result);

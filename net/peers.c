@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "address.h"
 #include "peer_internal.h"
 #include "treeop.h"
 
@@ -107,6 +106,7 @@ int peers_new(const struct peers_config *config, struct peers **ret)
 	t->links_max = descriptor_share(PEER_LINKS_MAX, 8);
 	mutex_init(&t->lock);
 	cond_init(&t->links_gone);
+	cond_init(&t->claimed);
 	mutex_lock(&t->lock);
 	TAILQ_INIT(&t->list);
 	LIST_INIT(&t->finished);
@@ -147,6 +147,7 @@ void peers_free(struct peers *t)
 	peers_unreserve_locked(t);
 	mutex_unlock(&t->lock);
 	cond_fini(&t->links_gone);
+	cond_fini(&t->claimed);
 	mutex_fini(&t->lock);
 	free(t);
 }
@@ -252,25 +253,11 @@ uint64_t peers_generation(struct peers *t)
 	return g;
 }
 
-bool peers_has_address(struct peers *t, const struct sockaddr *a)
-{
-	struct peer *p;
-	bool has = false;
-	unsigned i;
-
-	mutex_lock(&t->lock);
-	TAILQ_FOREACH(p, &t->list, entry)
-		for (i = 0; i < p->info.n_addresses && p->n_up; i++)
-			has |= address_equal(
-			    (struct sockaddr *)&p->info.addresses[i], a);
-	mutex_unlock(&t->lock);
-	return has;
-}
-
 /* --- policy ------------------------------------------------------------- */
 
-int peers_pin(struct peers *t, const uint8_t key[IDENTITY_KEY_BYTES],
-    const char *wanted, const struct trust_decision *d,
+/* exactly: under the wanted name, or not at all. */
+static int pin(struct peers *t, const uint8_t key[IDENTITY_KEY_BYTES],
+    const char *wanted, bool exactly, const struct trust_decision *d,
     char ret_name[WIRE_PEER_NAME_MAX + 1])
 {
 	bool appears = false, gone = false;
@@ -293,7 +280,9 @@ int peers_pin(struct peers *t, const uint8_t key[IDENTITY_KEY_BYTES],
 	if (!p)
 		return -ENOMEM;
 	/* Nobody else can be called like the folder meanwhile. */
-	r = trust_decide(t->config.trust, key, info.name, d, NULL);
+	r = exactly && strcmp(info.name, wanted)
+		? -ESTALE
+		: trust_decide(t->config.trust, key, info.name, d, NULL);
 	mutex_lock(&t->lock);
 	p->n_pinning--;
 	gone = !peer_read_pin_locked(t, p) && appears && p->listed &&
@@ -312,6 +301,19 @@ int peers_pin(struct peers *t, const uint8_t key[IDENTITY_KEY_BYTES],
 	return r;
 }
 
+int peers_pin(struct peers *t, const uint8_t key[IDENTITY_KEY_BYTES],
+    const char *wanted, const struct trust_decision *d,
+    char ret_name[WIRE_PEER_NAME_MAX + 1])
+{
+	return pin(t, key, wanted, false, d, ret_name);
+}
+
+int peers_pin_as(struct peers *t, const uint8_t key[IDENTITY_KEY_BYTES],
+    const char *name, const struct trust_decision *d)
+{
+	return pin(t, key, name, true, d, NULL);
+}
+
 int peers_set_policy(struct peers *t, const char *name,
     enum trust_policy policy, uint8_t ret_key[IDENTITY_KEY_BYTES])
 {
@@ -322,7 +324,7 @@ int peers_set_policy(struct peers *t, const char *name,
 		return -ENOENT;
 	memcpy(ret_key, p->info.key, IDENTITY_KEY_BYTES); /* never changes */
 	peer_put(p);
-	return peers_pin(t, ret_key, name, &d, NULL);
+	return peers_pin_as(t, ret_key, name, &d);
 }
 
 void peers_pinned(struct peers *t, const uint8_t key[IDENTITY_KEY_BYTES])

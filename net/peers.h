@@ -79,6 +79,7 @@ enum peer_change {
 	PEER_WENT_OFFLINE,
 	PEER_CHANGED, /* pin, policy or name */
 	PEER_ASKING,  /* an ASK has gone out; the words are known */
+	PEER_LET_IN,  /* it has let us in, and was let in here for that */
 };
 
 struct peers_config {
@@ -127,8 +128,14 @@ int peers_snapshot(struct peers *t, struct peer_info **ret);
 /* Grows with every appearance and departure of a folder. */
 uint64_t peers_generation(struct peers *t);
 
-/* Does any online peer answer at this address already? */
-bool peers_has_address(struct peers *t, const struct sockaddr *a);
+/*
+ * Is a connected peer there: by a connection of now, or proven a short time
+ * ago? With name (--peer): and would another proof get it no name?
+ */
+bool peers_has_address(
+    struct peers *t, const struct sockaddr *a, const char *name);
+/* Is this key pinned, and not connected? */
+bool peers_misses(struct peers *t, const uint8_t key[IDENTITY_KEY_BYTES]);
 
 /*
  * A connection that we dialled and that has proven its key: the peer enters
@@ -138,21 +145,28 @@ bool peers_has_address(struct peers *t, const struct sockaddr *a);
  * conn.
  *
  * There is room for PEERS_UNPINNED_MAX strangers, beside those that the user
- * named (wanted_name); after that one of the host that has most makes room for
- * those of another, unless something is on its way to it.
+ * named (wanted_name); after that one of the host that has most, the newcomer
+ * counted, makes room, unless something is on its way to it, or somebody is
+ * asked about it.
  */
 void peers_adopt(struct peers *t, struct conn *conn, const char *wanted_name);
 
 /*
  * By the user (--peer NAME=HOST): the name is nobody's but of the key that is
  * proven at that address (NULL: not known yet; again for each one that the host
- * has, at any time), or who has it already. 0 or -ENOMEM.
+ * has, at any time), or who has it already. A key has one such name, the first
+ * that it gets. Only a connection that we have dialled proves it. 0 or -ENOMEM.
  */
 int peers_reserve(
     struct peers *t, const char *name, const struct sockaddr *address);
-/* Somebody has dialled us, and listens at the address that he has come from: is
- * that such a one? To be asked before it gets a name. */
-void peers_claim(struct peers *t, const struct conn *conn);
+/* We have dialled conn (for --peer name, or NULL), and its key is proven: who
+ * gets a name from now on may count on it. */
+void peers_claim(struct peers *t, const struct conn *conn, const char *name);
+/*
+ * A caller is about to get a name: waits a moment for our own proof, if it may
+ * be one whom the user named, by what it says.
+ */
+void peers_await_claim(struct peers *t, const struct conn *conn);
 
 /*
  * Pins key as decided, under the name of its folder, which it gets now if it
@@ -162,6 +176,11 @@ void peers_claim(struct peers *t, const struct conn *conn);
 int peers_pin(struct peers *t, const uint8_t key[IDENTITY_KEY_BYTES],
     const char *wanted, const struct trust_decision *d,
     char ret_name[WIRE_PEER_NAME_MAX + 1]);
+
+/* The same, under that name and no other: it was shown to a person. -ESTALE:
+ * the folder is called otherwise by now. */
+int peers_pin_as(struct peers *t, const uint8_t key[IDENTITY_KEY_BYTES],
+    const char *name, const struct trust_decision *d);
 
 /*
  * A consent_crossing: two that ask each other show the words of the connection

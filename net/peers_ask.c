@@ -74,7 +74,6 @@ bool peer_ask_begin(struct peer *p, struct link *l, struct wire_msg *ret)
 			 now_ms() - p->asked_ms > p->table->config.patience_ms;
 	}
 	if (begins && !enough) {
-		p->asked_anew = in->pinned && in->pin_policy == TRUST_ACCEPT;
 		in->asking = in->has_words = true;
 		memcpy(in->words, conn_words(l->conn), sizeof(in->words));
 	}
@@ -135,10 +134,12 @@ void peer_gave_up_locked(struct peer *p, const struct outgoing *o)
 		if (topmost_locked(other->parent) == top)
 			return;
 	STAILQ_FOREACH(op, &p->treeops, next)
-		if (!op->sent && !op->waiter &&
+		if (!op->sent && !op->waiter && !op->dropped && !op->silent &&
 		    (topmost_locked(op->dir) == top ||
-			topmost_locked(op->parent) == top))
+			topmost_locked(op->parent) == top)) {
 			op->silent = true;
+			p->n_silent++;
+		}
 }
 
 bool peer_ask_end(struct peer *p, struct link *l)
@@ -151,23 +152,11 @@ bool peer_ask_end(struct peer *p, struct link *l)
 	mutex_lock(&t->lock);
 	p->asker = NULL;
 	lapsed = peer_ask_lapsed_locked(t, p);
-	if (lapsed)
-		l->unasked_ms = now_ms();
 	info = p->info;
 	mutex_unlock(&t->lock);
 	if (lapsed)
 		peers_notify(t, PEER_CHANGED, &info);
 	return lapsed;
-}
-
-bool peer_ask_crossed(struct peer *p, const struct link *l)
-{
-	bool r;
-
-	mutex_lock(&p->table->lock);
-	r = l->unasked_ms && now_ms() - l->unasked_ms <= PEER_CROSSED_MS;
-	mutex_unlock(&p->table->lock);
-	return r;
 }
 
 /* --- two who ask each other -------------------------------------------------
@@ -228,27 +217,21 @@ void peer_copy_locked(
 static void remember(struct peer *p, const uint8_t *words)
 {
 	struct trust *trust = p->table->config.trust;
-	struct trust_decision d = { .policy = TRUST_ACCEPT, .words = words };
+	struct trust_decision d = {
+		.policy = TRUST_ACCEPT, .unless_refused = true, .words = words
+	};
 	struct consent_question q;
 	struct peer_info info;
-	struct trust_pin pin;
-	bool pinned, anew;
 
 	mutex_lock(&p->table->lock);
 	info = p->info;
-	anew = p->asked_anew;
+	d.since_ms = p->asked_ms;
 	mutex_unlock(&p->table->lock);
-	pinned = trust_find(trust, info.key, &pin) == 0;
-	if (pinned && pin.damaged)
-		return;
-	if (pinned && pin.policy == TRUST_REFUSE)
-		d.policy = TRUST_REFUSE;
-	else if (pinned && pin.policy == TRUST_ACCEPT && pin.has_words && !anew)
-		d.words = NULL;
-	else if (theirs_counts(p->table, info.key, &q))
+	if (theirs_counts(p->table, info.key, &q))
 		d.words = q.words;
-	trust_decide(trust, info.key, info.name, &d, NULL);
-	if (!pinned)
+	if (trust_decide(trust, info.key, info.name, &d, NULL) == -EACCES)
+		trust_set_words(trust, info.key, d.words);
+	else if (!info.pinned)
 		trust_note_address(
 		    trust, info.key, (struct sockaddr *)&info.addresses[0]);
 }
@@ -271,16 +254,26 @@ static void turn_away(struct peer *p)
 	mutex_unlock(&t->lock);
 }
 
+static bool is_accepted(const struct peer_info *info)
+{
+	return info->pinned && info->pin_policy == TRUST_ACCEPT;
+}
+
 void peer_answered(
     struct peer *p, const uint8_t words[TRUST_WORDS_BYTES], int result)
 {
 	struct peers *t = p->table;
-	struct peer_info info;
+	struct peer_info before, info;
+	bool awaited;
 
-	if (!result)
-		remember(p, words);
-	else
+	mutex_lock(&t->lock);
+	before = p->info;
+	awaited = peer_question_locked(p, NULL);
+	mutex_unlock(&t->lock);
+	if (result)
 		turn_away(p);
+	else if (awaited)
+		remember(p, words);
 	mutex_lock(&t->lock);
 	p->info.asking = false;
 	peer_read_pin_locked(t, p);
@@ -296,4 +289,6 @@ void peer_answered(
 	info = p->info;
 	mutex_unlock(&t->lock);
 	peers_notify(t, PEER_CHANGED, &info);
+	if (is_accepted(&info) && !is_accepted(&before))
+		peers_notify(t, PEER_LET_IN, &info);
 }

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "address.h"
+#include "consent.h"
 #include "escape.h"
 #include "log.h"
 #include "outgoing_internal.h"
@@ -18,158 +18,9 @@
 
 /* --- presence ------------------------------------------------------------ */
 
-static void note_address_locked(
-    struct peer *p, const struct sockaddr_storage *a)
-{
-	struct peer_info *in = &p->info;
-	unsigned i;
-
-	for (i = 0; i < in->n_addresses; i++)
-		if (address_equal((const struct sockaddr *)a,
-			(struct sockaddr *)&in->addresses[i]))
-			break;
-	if (i == in->n_addresses && i < PEER_ADDRESSES)
-		in->n_addresses++;
-	if (i == PEER_ADDRESSES)
-		i--;
-	memmove(
-	    &in->addresses[1], &in->addresses[0], i * sizeof(in->addresses[0]));
-	in->addresses[0] = *a;
-}
-
-/*
- * A key was proven at an address: pinned peers that are away, and whose name
- * or last address that was, are shadowed by it.
- */
-static void shadow_locked(struct peers *t, struct peer *other,
-    const struct sockaddr_storage *a, const char *heard) REQUIRES(t->lock)
-{
-	struct peer *p;
-	bool hit;
-
-	TAILQ_FOREACH(p, &t->list, entry) {
-		if (p == other || !p->info.pinned || p->n_up)
-			continue;
-		hit = !strcmp(p->info.name, heard) ||
-		      (p->info.n_addresses &&
-			  address_equal((const struct sockaddr *)a,
-			      (struct sockaddr *)&p->info.addresses[0]));
-		if (hit && !p->info.key_rejected) {
-			p->info.key_rejected = true;
-			p->info.rejected_by = other->info.serial;
-			log_warning("%s is not there, and another machine "
-				    "(%s) answers in its place",
-			    p->info.name, other->info.fingerprint);
-		}
-	}
-}
-
-static void unshadow_locked(struct peers *t, struct peer *other)
-    REQUIRES(t->lock)
-{
-	struct peer *p;
-
-	TAILQ_FOREACH(p, &t->list, entry)
-		if (p->info.rejected_by == other->info.serial) {
-			p->info.key_rejected = false;
-			p->info.rejected_by = 0;
-		}
-}
-
-/* --- room for strangers --------------------------------------------------- */
-
-static bool unpinned_at(const struct peer *p, const struct sockaddr *host)
-{
-	return !p->info.pinned && p->info.n_addresses &&
-	       address_same_host(
-		   (const struct sockaddr *)&p->info.addresses[0], host);
-}
-
-static unsigned count_at_locked(struct peers *t, const struct sockaddr *host)
-    REQUIRES(t->lock)
-{
-	struct peer *p;
-	unsigned n = 0;
-
-	TAILQ_FOREACH(p, &t->list, entry)
-		n += unpinned_at(p, host);
-	return n;
-}
-
-/* Nothing is on its way to it, nor is it about to be pinned. */
-static bool unused(const struct peer *p)
-{
-	return !p->info.pinned && !p->n_pinning && !p->n_transfers &&
-	       !p->n_treeops;
-}
-
-/* The last one to come of the host that has most, more than the newcomer's. */
-static struct peer *to_go_locked(
-    struct peers *t, const struct sockaddr *newcomer) REQUIRES(t->lock)
-{
-	unsigned n, most = count_at_locked(t, newcomer) + 1;
-	struct peer *p, *found = NULL;
-
-	TAILQ_FOREACH(p, &t->list, entry) {
-		if (!unused(p) || !p->info.n_addresses)
-			continue;
-		n = count_at_locked(t, (struct sockaddr *)p->info.addresses);
-		if (n > most || (found && n == most)) {
-			most = n;
-			found = p;
-		}
-	}
-	return found;
-}
-
-/* To say_gone. */
-static struct peer *take_out_locked(struct peers *t, struct peer *p)
-    REQUIRES(t->lock)
-{
-	struct link *l;
-
-	peers_remove_locked(t, p);
-	LIST_FOREACH(l, &p->links, entry)
-		link_wake(l);
-	return p;
-}
-
-/*
- * A new key from there: is there room? Where there are more strangers than a
- * network has machines, it is another's (*ret_gone, with its reference), so
- * that one host with many keys keeps nobody out.
- */
-static bool room_locked(struct peers *t, const uint8_t *key,
-    const struct sockaddr *host, struct peer **ret_gone) REQUIRES(t->lock)
-{
-	struct trust_pin pin;
-	struct peer *p;
-	unsigned n = 0;
-
-	TAILQ_FOREACH(p, &t->list, entry)
-		n += !p->info.pinned;
-	if (n < PEERS_UNPINNED_MAX ||
-	    trust_find(t->config.trust, key, &pin) == 0)
-		return true;
-	p = to_go_locked(t, host);
-	if (p)
-		*ret_gone = take_out_locked(t, p);
-	return p != NULL;
-}
-
-static void say_gone(struct peer *p)
-{
-	struct peer_info info;
-
-	peer_info(p, &info);
-	if (info.state == PEER_ONLINE)
-		peers_notify(p->table, PEER_WENT_OFFLINE, &info);
-	peers_notify(p->table, PEER_WENT, &info);
-	peer_put(p);
-}
-
-/* A link has its connection. True: the first one. */
-static bool up_locked(struct peer *p, struct link *l)
+/* A link has its connection, to that address. True: the first one. */
+static bool up_locked(struct peers *t, struct peer *p, struct link *l,
+    const struct sockaddr_storage *a) REQUIRES(t->lock)
 {
 	bool came = p->info.state != PEER_ONLINE;
 
@@ -177,7 +28,11 @@ static bool up_locked(struct peer *p, struct link *l)
 		p->n_dialing--;
 	l->dialled = false;
 	l->up = true;
-	p->n_up++;
+	l->remote = *a;
+	/* What was proven before may be another machine's by now. */
+	if (p->n_up++ == 0)
+		memset(p->proven_ms, 0, sizeof(p->proven_ms));
+	peer_proven_locked(t, p, a);
 	p->lost_ms = 0;
 	p->info.state = PEER_ONLINE;
 	p->info.key_rejected = false;
@@ -186,56 +41,83 @@ static bool up_locked(struct peer *p, struct link *l)
 	return came;
 }
 
+/* Under which name a key comes: while our owner reads its question, that. */
+static void name_locked(struct peers *t, const uint8_t *key, const char *wanted,
+    char ret[WIRE_PEER_NAME_MAX + 1]) REQUIRES(t->lock)
+{
+	struct consent_question q;
+
+	if (t->config.consent &&
+	    consent_find_key(t->config.consent, key, &q) == 0)
+		wanted = q.name;
+	snprintf(ret, WIRE_PEER_NAME_MAX + 1, "%s", wanted);
+}
+
+/* The entry of a key that was proven there; NULL: it gets none. */
+static struct peer *entry_locked(struct peers *t, const struct conn *conn,
+    const struct sockaddr *a, const char *wanted, const char *heard,
+    struct peer **ret_gone) REQUIRES(t->lock)
+{
+	const uint8_t *key = conn_remote_key(conn);
+	const char *own = peers_claim_locked(t, key, a, wanted);
+	struct peer *p = peers_by_key_locked(t, key);
+	char name[WIRE_PEER_NAME_MAX + 1];
+
+	if (t->stopping)
+		return NULL;
+	/* It was found in some other way before. */
+	if (p && own && peer_idle_locked(t, p) &&
+	    peers_misnamed_locked(t, p, own)) {
+		*ret_gone = peers_take_out_locked(t, p);
+		p = NULL;
+	}
+	wanted = own ? own : wanted;
+	if (p || (!wanted && !peers_room_locked(t, key, a, ret_gone)))
+		return p;
+	name_locked(t, key, wanted ? wanted : heard, name);
+	return peers_add_locked(t, key, name);
+}
+
 void peers_adopt(struct peers *t, struct conn *conn, const char *wanted_name)
 {
 	const struct wire_hello *hello = conn_remote_hello(conn);
-	const uint8_t *key = conn_remote_key(conn);
 	/* A copy: the link's thread may free conn at any time. */
 	const struct sockaddr_storage a = *conn_remote_address(conn);
 	char heard[WIRE_PEER_NAME_MAX + 1];
 	struct peer_info info;
-	bool appeared = false, came = false;
+	bool appeared, came = false;
 	struct peer *p, *gone = NULL;
-	int r = 0;
+	uint64_t last;
+	int r = -EALREADY;
 
 	escape_name(hello->name, strlen(hello->name), heard);
 	mutex_lock(&t->lock);
-	peers_claim_locked(t, key, (const struct sockaddr *)&a, wanted_name);
-	p = peers_by_key_locked(t, key);
-	/* It was found in some other way before. */
-	if (p && wanted_name && unused(p) && !p->info.asking &&
-	    peers_misnamed_locked(t, p, wanted_name)) {
-		gone = take_out_locked(t, p);
-		p = NULL;
-	}
-	if (!p && !t->stopping &&
-	    (wanted_name ||
-		room_locked(t, key, (const struct sockaddr *)&a, &gone))) {
-		p = peers_add_locked(t, key, wanted_name ? wanted_name : heard);
-		appeared = p != NULL;
-	}
-	if (!p || t->stopping) {
+	last = t->next_serial;
+	p = entry_locked(
+	    t, conn, (const struct sockaddr *)&a, wanted_name, heard, &gone);
+	appeared = t->next_serial != last;
+	if (!p) {
 		mutex_unlock(&t->lock);
 		conn_free(conn);
 		if (gone)
-			say_gone(gone);
+			peers_say_gone(gone);
 		return;
 	}
 	memcpy(p->info.heard_name, heard, sizeof(heard));
-	note_address_locked(p, &a);
-	shadow_locked(t, p, &a, heard);
+	peers_shadow_locked(t, p, &a, heard);
 	if (p->n_up + p->n_dialing == 0)
 		r = link_start_locked(t, p, conn);
-	else
-		r = -EALREADY;
 	/* Now, not when its thread begins to run: who sees the folder may use
 	 * it at once. */
 	if (!r)
-		came = up_locked(p, LIST_FIRST(&p->links));
+		came = up_locked(t, p, LIST_FIRST(&p->links), &a);
+	else
+		peer_proven_locked(t, p, &a);
 	info = p->info;
+	cond_broadcast(&t->claimed);
 	mutex_unlock(&t->lock);
 	if (gone)
-		say_gone(gone);
+		peers_say_gone(gone);
 	if (appeared)
 		peers_notify(t, PEER_APPEARED, &info);
 	if (came)
@@ -248,12 +130,13 @@ void peers_adopt(struct peers *t, struct conn *conn, const char *wanted_name)
 
 void peer_link_up(struct peer *p, struct link *l)
 {
+	const struct sockaddr_storage *a = conn_remote_address(l->conn);
 	struct peers *t = p->table;
 	struct peer_info info;
 	bool came;
 
 	mutex_lock(&t->lock);
-	came = up_locked(p, l);
+	came = up_locked(t, p, l, a);
 	info = p->info;
 	mutex_unlock(&t->lock);
 	if (came)
@@ -363,6 +246,8 @@ void peer_link_down(struct peer *p, struct link *l, int why)
 		p->n_dialing--;
 	if (l->up)
 		p->n_up--;
+	if (l->up && why)
+		peer_unproven_locked(p, (struct sockaddr *)&l->remote);
 	if (atomic_load(&l->tree_job)) {
 		p->tree_busy = false;
 		treeop_wake_locked(p);
@@ -382,7 +267,7 @@ void peer_link_down(struct peer *p, struct link *l, int why)
 		peer_kick_locked(t, p);
 	}
 	if (lost)
-		unshadow_locked(t, p);
+		peers_unshadow_locked(t, p);
 	info = p->info;
 	lost = lost && !t->stopping && p->listed;
 	mutex_unlock(&t->lock);
@@ -519,7 +404,7 @@ unsigned peers_busy(struct peers *t)
 	mutex_lock(&t->lock);
 	n = t->n_transfers;
 	TAILQ_FOREACH(p, &t->list, entry)
-		n += p->n_up ? p->n_treeops : 0;
+		n += p->n_up ? peer_treeops_locked(p) : 0;
 	mutex_unlock(&t->lock);
 	return n;
 }
@@ -570,6 +455,7 @@ void peers_stop(struct peers *t)
 
 	mutex_lock(&t->lock);
 	t->stopping = true;
+	cond_broadcast(&t->claimed);
 	TAILQ_FOREACH(p, &t->list, entry)
 		LIST_FOREACH(l, &p->links, entry)
 			link_wake(l);

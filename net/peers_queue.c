@@ -152,14 +152,9 @@ void peer_transfer_done(struct peer *p)
  */
 static bool may_begin_locked(struct peer *p)
 {
-	const struct treeop *op;
-
 	if (p->info.policy != WIRE_POLICY_ASK)
 		return p->info.policy != 0;
-	STAILQ_FOREACH(op, &p->treeops, next)
-		if (op->silent && !op->dropped)
-			return false;
-	return !peer_question_locked(p, NULL);
+	return !p->n_silent && !peer_question_locked(p, NULL);
 }
 
 bool peer_take_job(struct peer *p, struct link *l)
@@ -209,8 +204,16 @@ bool peer_link_superfluous(struct peer *p, struct link *l)
 	return r;
 }
 
+unsigned peer_treeops_locked(const struct peer *p)
+{
+	bool let_in = p->info.policy == WIRE_POLICY_ACCEPT;
+
+	return p->n_treeops - (let_in ? 0 : p->n_silent);
+}
+
 bool peer_has_work_locked(struct peers *t, const struct peer *p)
 {
 	return !TAILQ_EMPTY(&p->queue) ||
-	       (!STAILQ_EMPTY(&p->treeops) && !p->tree_busy);
+	       (!STAILQ_EMPTY(&p->treeops) && peer_treeops_locked(p) &&
+		   !p->tree_busy);
 }

@@ -1,7 +1,9 @@
 /*
  * A list of addresses, each with the time of its next try, and a few threads
- * ("probe") that take what is due. An address that has become a peer's leaves
- * the list; it comes back when that peer is lost.
+ * ("probe") that take what is due. Where a peer is already, it waits: a machine
+ * with many addresses is not dialled at all of them over and over, who gets the
+ * address of another one is found, and who hangs up again and again is dialled
+ * less and less.
  */
 #include "prober.h"
 
@@ -18,19 +20,24 @@
 #include <unistd.h>
 
 #include "address.h"
+#include "escape.h"
 #include "log.h"
 #include "sync.h"
 
 struct candidate {
 	TAILQ_ENTRY(candidate) entry;
-	struct sockaddr_storage address; /* unused where host is set */
+	struct sockaddr_storage address; /* of a host the one tried last */
 	char *host; /* the user's words, resolved at each try; or NULL */
 	char *name; /* the folder the user wants; or NULL */
 	uint16_t port;
-	int64_t next_ms, give_up_ms; /* give_up_ms 0: never */
+	int64_t tried_ms, next_ms, give_up_ms; /* give_up_ms 0: never */
+	int64_t reached_ms;                    /* the last connection began */
 	int64_t wait_ms; /* what the last guess has left to wait, or 0 */
 	int pause_ms;
 	bool busy;  /* a thread dials it now */
+	bool again; /* and then once more */
+	bool keyed; /* a pinned key was there: until that is connected */
+	uint8_t key[IDENTITY_KEY_BYTES];
 	bool greet; /* a group's guess is owed to it, connected or not */
 };
 
@@ -65,32 +72,85 @@ static void remove_locked(struct prober *p, struct candidate *c)
 	candidate_free(c);
 }
 
-/* An address to be tried now, and again until `lasting` or for ever. */
+static void hurry_locked(struct prober *p, struct candidate *c, int64_t at)
+    REQUIRES(p->lock)
+{
+	c->again |= c->busy;
+	if (c->next_ms > at)
+		c->next_ms = at;
+	cond_signal(&p->due);
+}
+
+static struct candidate *find_locked(struct prober *p, const struct sockaddr *a,
+    const uint8_t *key) REQUIRES(p->lock)
+{
+	struct candidate *c;
+
+	TAILQ_FOREACH(c, &p->list, entry)
+		if (!c->host &&
+		    address_equal((struct sockaddr *)&c->address, a) &&
+		    (!key || !c->keyed || !memcmp(c->key, key, sizeof(c->key))))
+			return c;
+	return NULL;
+}
+
+/* Its own pause, but no longer than a person may wait for a bad network. */
+static int flap_pause(const struct candidate *c)
+{
+	return c->pause_ms < PROBER_FLAP_PAUSE_MAX_MS
+		   ? c->pause_ms
+		   : PROBER_FLAP_PAUSE_MAX_MS;
+}
+
+/* An address to be tried, for a while, or until this pinned key is connected.
+ * soon: it was a peer's till now, or that has called. */
 static void add_address(
-    struct prober *p, const struct sockaddr *a, bool for_ever)
+    struct prober *p, const struct sockaddr *a, const uint8_t *key, bool soon)
 {
 	int64_t now = now_ms();
 	struct candidate *c;
-	bool fresh = false;
 
 	mutex_lock(&p->lock);
-	TAILQ_FOREACH(c, &p->list, entry)
-		if (!c->host &&
-		    address_equal((struct sockaddr *)&c->address, a))
-			break;
-	if (!c && (for_ever || p->n < PROBER_CANDIDATES_MAX) &&
+	c = find_locked(p, a, key);
+	if (!c && (key || p->n < PROBER_CANDIDATES_MAX) &&
 	    (c = calloc(1, sizeof(*c)))) {
 		memcpy(&c->address, a, address_len(a));
 		c->pause_ms = PROBER_PAUSE_MIN_MS;
 		c->next_ms = now;
-		fresh = true;
 		TAILQ_INSERT_TAIL(&p->list, c, entry);
 		p->n++;
 		cond_signal(&p->due);
 	}
-	/* What a pinned peer left stays so when it is hinted at as well. */
-	if (c && (for_ever || fresh || c->give_up_ms))
-		c->give_up_ms = for_ever ? 0 : now + PROBER_GIVE_UP_MS;
+	if (c && key) {
+		c->keyed = true;
+		memcpy(c->key, key, sizeof(c->key));
+	}
+	if (c)
+		c->give_up_ms = c->keyed ? 0 : now + PROBER_GIVE_UP_MS;
+	if (c && soon)
+		hurry_locked(p, c, c->tried_ms + flap_pause(c));
+	mutex_unlock(&p->lock);
+}
+
+/* Somebody comes from the host that the user named, or calls himself so. */
+static void hurry_named(
+    struct prober *p, const struct sockaddr *from, const char *heard)
+{
+	char a[WIRE_PEER_NAME_MAX + 1], b[WIRE_PEER_NAME_MAX + 1];
+	struct candidate *c;
+
+	if (heard)
+		escape_name(heard, strlen(heard), a);
+	mutex_lock(&p->lock);
+	TAILQ_FOREACH(c, &p->list, entry) {
+		if (!c->host)
+			continue;
+		escape_name(c->name, strlen(c->name), b);
+		if (from ? address_same_host(
+			       (struct sockaddr *)&c->address, from)
+			 : !strcmp(a, b))
+			hurry_locked(p, c, c->tried_ms + PROBER_PAUSE_MIN_MS);
+	}
 	mutex_unlock(&p->lock);
 }
 
@@ -144,9 +204,9 @@ void prober_hint(struct prober *p, const struct discovery_hint *hint)
 	const struct sockaddr *a = (const struct sockaddr *)&hint->address;
 
 	if (hint->version != WIRE_MAJOR || address_forbidden(a) ||
-	    peers_has_address(p->peers, a) || !on_link(a, hint->ifindex))
+	    !on_link(a, hint->ifindex))
 		return;
-	add_address(p, a, false);
+	add_address(p, a, NULL, false);
 }
 
 void prober_caller(struct prober *p, const struct sockaddr *from, uint16_t port)
@@ -155,9 +215,9 @@ void prober_caller(struct prober *p, const struct sockaddr *from, uint16_t port)
 
 	memcpy(&a, from, address_len(from));
 	address_set_port((struct sockaddr *)&a, port);
-	if (port < 1024 || peers_has_address(p->peers, (struct sockaddr *)&a))
-		return;
-	add_address(p, (struct sockaddr *)&a, false);
+	hurry_named(p, (struct sockaddr *)&a, NULL);
+	if (port >= 1024)
+		add_address(p, (struct sockaddr *)&a, NULL, true);
 }
 
 void prober_lost(struct prober *p, const struct peer_info *info)
@@ -166,14 +226,13 @@ void prober_lost(struct prober *p, const struct peer_info *info)
 
 	for (i = 0; i < info->n_addresses; i++)
 		add_address(p, (const struct sockaddr *)&info->addresses[i],
-		    info->pinned);
+		    info->pinned ? info->key : NULL, true);
 }
 
 int prober_named(
     struct prober *p, const char *name, const char *host, uint16_t port)
 {
 	struct candidate *c = calloc(1, sizeof(*c));
-	struct sockaddr_storage a;
 	int r;
 
 	if (!c)
@@ -188,8 +247,9 @@ int prober_named(
 	c->pause_ms = PROBER_PAUSE_MIN_MS;
 	c->next_ms = now_ms();
 	/* What needs no lookup is known before anybody calls. */
-	r = peers_reserve(p->peers, name,
-	    address_parse(host, port, &a) ? NULL : (struct sockaddr *)&a);
+	r = address_parse(host, port, &c->address);
+	r = peers_reserve(
+	    p->peers, name, r ? NULL : (struct sockaddr *)&c->address);
 	if (r) {
 		candidate_free(c);
 		return r;
@@ -269,8 +329,9 @@ static void not_reached(const struct sockaddr *a, int r, uint8_t major)
 }
 
 /*
- * c, at the address a. 0, -EAGAIN (it is a peer now, but could not be greeted:
- * later, with greet), or why there is no connection.
+ * c, at the address a. 0, -EALREADY (a peer is there, which needs no proof
+ * now), -EAGAIN (it is a peer now, but could not be greeted: later, with
+ * greet), or why there is no connection.
  */
 static int dial(struct prober *p, struct candidate *c, const struct sockaddr *a)
 {
@@ -278,13 +339,19 @@ static int dial(struct prober *p, struct candidate *c, const struct sockaddr *a)
 	uint8_t major = 0;
 	int r;
 
-	if (!c->greet && peers_has_address(p->peers, a))
+	if (c->keyed && !peers_misses(p->peers, c->key))
 		return 0;
+	if (!c->greet && peers_has_address(p->peers, a, c->name))
+		return -EALREADY;
 	r = conn_dial(p->self, a, CONN_HANDSHAKE_MS, p->stop_fd, &conn, &major);
 	if (r) {
 		not_reached(a, r, major);
 		return r == -EAGAIN ? -EHOSTUNREACH : r;
 	}
+	c->reached_ms = now_ms();
+	peers_claim(p->peers, conn, c->name);
+	if (!c->name)
+		hurry_named(p, NULL, conn_remote_hello(conn)->name);
 	if (p->pairer)
 		r = pairer_greet(p->pairer, conn, c->name, p->stop_fd);
 	if (r == -EAGAIN)
@@ -293,6 +360,9 @@ static int dial(struct prober *p, struct candidate *c, const struct sockaddr *a)
 		peers_adopt(p->peers, conn, c->name);
 	else
 		conn_free(conn);
+	/* It may come back to where another one is now. */
+	if (!r && c->keyed && peers_misses(p->peers, c->key))
+		r = -EADDRINUSE;
 	return r;
 }
 
@@ -312,42 +382,58 @@ static int dial_host(struct prober *p, struct candidate *c)
 	r = -EHOSTUNREACH;
 	for (i = list; i; i = i->ai_next)
 		peers_reserve(p->peers, c->name, i->ai_addr);
-	for (i = list; i && r && r != -EAGAIN; i = i->ai_next)
+	for (i = list; i && r && r != -EAGAIN && r != -EALREADY;
+	     i = i->ai_next) {
+		memcpy(&c->address, i->ai_addr, i->ai_addrlen);
 		r = dial(p, c, i->ai_addr);
+	}
 	freeaddrinfo(list);
 	return r;
 }
 
-static void tried_locked(struct prober *p, struct candidate *c, int result)
-    REQUIRES(p->lock)
+/* tried: c as it was dialled, with what came of it. */
+static void tried_locked(struct prober *p, struct candidate *c,
+    const struct candidate *tried, int result) REQUIRES(p->lock)
 {
 	bool named = c->host && result != -EAGAIN;
 	int max = named ? PROBER_NAMED_PAUSE_MAX_MS : PROBER_PAUSE_MAX_MS;
-	int64_t pause;
+	int64_t now = now_ms(), pause;
 
 	c->busy = false;
 	c->greet = result == -EAGAIN;
-	/* What is ours, or a peer's now, needs no more tries. The user's own
-	 * names stay: they cost nothing while they are connected. */
-	if (!c->host && (result == 0 || result == -ELOOP)) {
+	c->address = tried->address;
+	c->reached_ms = tried->reached_ms;
+	c->tried_ms = now;
+	if (!c->host && result == -ELOOP) { /* our own */
 		remove_locked(p, c);
 		return;
 	}
-	if (result == -EAGAIN && c->wait_ms) {
-		pause = c->wait_ms; /* neither in vain nor late */
-	} else {
-		pause = result ? c->pause_ms * 2 : PROBER_NAMED_PAUSE_MAX_MS;
-		c->pause_ms = pause < max ? (int)pause : max;
+	/* Its pause is remembered for as long as a hint would be. */
+	if (!result && c->keyed) {
+		c->keyed = false;
+		c->give_up_ms = now + PROBER_GIVE_UP_MS;
 	}
-	c->next_ms = now_ms() + (pause < max ? pause : max);
-	if (!result)
+	if (result == -EALREADY && now - c->reached_ms > PROBER_THERE_PAUSE_MS)
 		c->pause_ms = PROBER_PAUSE_MIN_MS;
+	else if (result != -EALREADY)
+		c->pause_ms = c->pause_ms * 2 < max ? c->pause_ms * 2 : max;
+	if (result == -EAGAIN && tried->wait_ms)
+		pause = tried->wait_ms; /* neither in vain nor late */
+	else if (!result || result == -EALREADY)
+		pause =
+		    c->host ? PROBER_NAMED_PAUSE_MAX_MS : PROBER_THERE_PAUSE_MS;
+	else
+		pause = c->pause_ms;
+	if (c->again)
+		pause = c->host ? PROBER_PAUSE_MIN_MS : flap_pause(c);
+	c->again = false;
+	c->next_ms = now + (pause < max ? pause : max);
 }
 
 static void *probe_run(void *arg)
 {
 	struct prober *p = arg;
-	struct candidate *c;
+	struct candidate *c, now;
 	int64_t until;
 	int r;
 
@@ -358,13 +444,14 @@ static void *probe_run(void *arg)
 			cond_wait_until(&p->due, &p->lock, until);
 			continue;
 		}
-		c->wait_ms = 0;
+		now = *c;
+		now.wait_ms = 0;
 		cond_signal(&p->due); /* somebody looks for the next one */
 		mutex_unlock(&p->lock);
-		r = c->host ? dial_host(p, c)
-			    : dial(p, c, (struct sockaddr *)&c->address);
+		r = now.host ? dial_host(p, &now)
+			     : dial(p, &now, (struct sockaddr *)&now.address);
 		mutex_lock(&p->lock);
-		tried_locked(p, c, r);
+		tried_locked(p, c, &now, r);
 	}
 	mutex_unlock(&p->lock);
 	return NULL;

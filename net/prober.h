@@ -25,6 +25,8 @@ enum {
 	PROBER_PAUSE_MIN_MS = 500,
 	PROBER_PAUSE_MAX_MS = 300 * 1000,
 	PROBER_NAMED_PAUSE_MAX_MS = 5 * 1000, /* for what the user named */
+	PROBER_FLAP_PAUSE_MAX_MS = 15 * 1000, /* after what did not last */
+	PROBER_THERE_PAUSE_MS = 60 * 1000,    /* where a peer is already */
 	PROBER_GIVE_UP_MS = 600 * 1000,       /* after the last hint */
 };
 
@@ -51,11 +53,13 @@ int prober_named(
     struct prober *p, const char *name, const char *host, uint16_t port);
 
 /* A machine that has dialled us, at the address it came from and the port
- * it says it listens on. */
+ * it says it listens on. If the user named that host, that is tried at once. */
 void prober_caller(
     struct prober *p, const struct sockaddr *from, uint16_t port);
 
-/* A peer has lost its last connection: its addresses, at once. */
+/* A peer has lost its last connection: its addresses, at once (where that did
+ * not last: after a growing pause), and if it is pinned until it is connected
+ * again, whoever is there meanwhile. */
 void prober_lost(struct prober *p, const struct peer_info *info);
 
 #endif

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "log.h"
+
 #define SET_ASIDE_MAX 100
 
 /* Reads at most cap bytes. Returns the count, or -errno. */
@@ -75,12 +77,24 @@ static int write_all(int fd, const char *text, size_t len)
 	return fsync(fd) < 0 ? -errno : 0;
 }
 
+int textfile_clear(int dirfd)
+{
+	if (unlinkat(dirfd, TEXTFILE_TEMPORARY, 0) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR)
+		return -errno;
+	log_error("%s is a directory, and none of ours: set aside",
+	    TEXTFILE_TEMPORARY);
+	return textfile_set_aside(dirfd, TEXTFILE_TEMPORARY);
+}
+
 int textfile_write(int dirfd, const char *name, const char *text, size_t len)
 {
 	int fd, r;
 
-	if (unlinkat(dirfd, TEXTFILE_TEMPORARY, 0) < 0 && errno != ENOENT)
-		return -errno;
+	r = textfile_clear(dirfd);
+	if (r)
+		return r;
 	fd = openat(dirfd, TEXTFILE_TEMPORARY,
 	    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)

@@ -21,6 +21,12 @@ int textfile_read(
 int textfile_write(int dirfd, const char *name, const char *text, size_t len);
 
 /*
+ * Makes TEXTFILE_TEMPORARY free: removes what a crash has left of it, and sets
+ * aside (and says) what nobody has written as a file. 0 or -errno.
+ */
+int textfile_clear(int dirfd);
+
+/*
  * Renames the file to NAME.damaged, or NAME.damaged.2 and so on where there is
  * one already. 0 or -errno.
  */

@@ -432,13 +432,20 @@ static void remake_locked(struct link *l, struct outdir *d)
 	STAILQ_CONCAT(&l->asking, &chain);
 }
 
+/* Off the queue it is as good as any other. */
+static void unqueue_locked(struct peer *p, struct treeop *op)
+{
+	STAILQ_REMOVE_HEAD(&p->treeops, next);
+	p->n_silent -= op->silent;
+	op->silent = false;
+}
+
 /* Takes the first one off the queue, behind what it needs. */
 static void take_locked(struct link *l)
 {
-	struct treeop_queue *queue = &l->peer->treeops;
-	struct treeop *op = STAILQ_FIRST(queue);
+	struct treeop *op = STAILQ_FIRST(&l->peer->treeops);
 
-	STAILQ_REMOVE_HEAD(queue, next);
+	unqueue_locked(l->peer, op);
 	remake_locked(l, op->parent);
 	if (op->dir && op->msg)
 		remake_locked(l, op->dir);
@@ -539,7 +546,7 @@ void treeop_clear_locked(struct peers *t, struct peer *p, int err)
 	struct treeop *op;
 
 	while ((op = STAILQ_FIRST(&p->treeops))) {
-		STAILQ_REMOVE_HEAD(&p->treeops, next);
+		unqueue_locked(p, op);
 		w = taken_waiter_locked(p, op);
 		mutex_unlock(&t->lock);
 		treeop_free(op);

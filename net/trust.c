@@ -260,6 +260,13 @@ enum wire_policy trust_incoming(
 	return WIRE_POLICY_REFUSE;
 }
 
+static void set_words(struct trust_pin *pin, const uint8_t *words)
+{
+	pin->has_words = true;
+	memcpy(pin->words, words, sizeof(pin->words));
+	pin->words_ms = now_ms();
+}
+
 /* The pin as it shall be, while the change has the turn. */
 static int prepare_locked(struct trust *t,
     const uint8_t key[IDENTITY_KEY_BYTES], const char *name,
@@ -269,6 +276,8 @@ static int prepare_locked(struct trust *t,
 	struct trust_pin pin = { .automatic = true };
 	int r;
 
+	if (old && old->policy == TRUST_REFUSE && d->unless_refused)
+		return -EACCES;
 	if (old) {
 		pin = *old;
 	} else {
@@ -283,13 +292,13 @@ static int prepare_locked(struct trust *t,
 		escape_name(name, strlen(name), pin.name);
 		trust_unique_name_locked(t, pin.name);
 	}
-	pin.policy = d->policy;
+	if (d->words && (!d->since_ms || pin.policy != TRUST_ACCEPT ||
+			    !pin.has_words || pin.words_ms < d->since_ms))
+		set_words(&pin, d->words);
+	if (!old || d->policy != TRUST_ASK)
+		pin.policy = d->policy;
 	pin.automatic &= d->automatic;
 	pin.verified |= d->verified;
-	if (d->words) {
-		pin.has_words = true;
-		memcpy(pin.words, d->words, sizeof(pin.words));
-	}
 	*ret = pin;
 	return 0;
 }
@@ -451,6 +460,18 @@ int trust_note_address(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES],
 	if (address_len(address) == 0 || address_port(address) == 0)
 		return -EAFNOSUPPORT;
 	return change(t, key, edit_address, address);
+}
+
+static bool edit_words(struct trust_pin *pin, const void *arg)
+{
+	set_words(pin, arg);
+	return true;
+}
+
+int trust_set_words(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES],
+    const uint8_t words[TRUST_WORDS_BYTES])
+{
+	return change(t, key, edit_words, words);
 }
 
 static bool edit_verified(struct trust_pin *pin, const void *arg)

@@ -17,7 +17,8 @@
  *     words: 64 hexadecimal digits (handshake_words of the handshake by which
  *            the two got to know each other: the same on both sides)
  *     quota: 1000000000 5000  (bytes and files; 0: the default)
- *     address: 10.0.0.7:4717  (last proven ones, newest first, at most 4)
+ *     address: 10.0.0.7:4717  (last proven ones, newest first, at most 4; or
+ *            of who has never been dialled where it says that it listens)
  *     check: 16 hexadecimal digits (XXH3-64 of all before this line: it finds
  *            damage; against whoever can write here nothing helps)
  * automatic, verified, words and quota may be missing.
@@ -62,6 +63,7 @@ struct trust_pin {
 	bool verified;
 	bool has_words;
 	uint8_t words[TRUST_WORDS_BYTES];
+	int64_t words_ms; /* now_ms() when it got them; 0: before the start */
 	/* What of its files may be in the inbox; 0: the default. */
 	uint64_t quota_bytes, quota_files;
 	struct sockaddr_storage addresses[TRUST_ADDRESSES];
@@ -101,16 +103,21 @@ enum wire_policy trust_incoming(
 
 /* What a pin is to say from now on; all else stays. */
 struct trust_decision {
-	enum trust_policy policy;
+	enum trust_policy policy; /* TRUST_ASK: of a new pin alone */
+	/* -EACCES where the pin says TRUST_REFUSE. */
+	bool unless_refused;
 	bool automatic;       /* a new pin that nobody has asked for */
 	bool verified;        /* false: as it is */
 	const uint8_t *words; /* TRUST_WORDS_BYTES; NULL: as they are */
+	/* Unless it was accepted with other words since then (now_ms()), by
+	 * the answer to another question; 0: in any case. */
+	int64_t since_ms;
 };
 
 /*
  * Pins key under name (made safe, and unique: "laptop (2)"), or changes the pin
  * that is there (its name stays), in one step. Durable on return. ret_name (or
- * NULL): the pin's name. Returns 0, -ENOSPC (TRUST_PINS_MAX, or
+ * NULL): the pin's name. Returns 0, -EACCES, -ENOSPC (TRUST_PINS_MAX, or
  * TRUST_AUTOMATIC_MAX), -ENOMEM, or -errno of the disk: the table has not
  * changed then.
  */
@@ -134,6 +141,8 @@ bool trust_damaged(struct trust *t, unsigned i,
  * What was learned of a pinned key, or decided about it. Durable on return.
  * 0, -ENOENT or -errno, as trust_decide.
  */
+int trust_set_words(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES],
+    const uint8_t words[TRUST_WORDS_BYTES]);
 int trust_set_verified(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES]);
 int trust_set_quota(struct trust *t, const uint8_t key[IDENTITY_KEY_BYTES],
     uint64_t bytes, uint64_t files);

@@ -149,8 +149,8 @@ static int open_pins(int state_fd)
 		r = -errno;
 	else if ((st.st_mode & 022) || st.st_uid != geteuid())
 		r = -EPERM;
-	else if (unlinkat(fd, TEXTFILE_TEMPORARY, 0) < 0 && errno != ENOENT)
-		r = -errno;
+	else
+		r = textfile_clear(fd);
 	if (r) {
 		close(fd);
 		return r;

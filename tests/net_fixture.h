@@ -267,7 +267,7 @@ struct world {
 
 	struct mutex lock; /* of what follows */
 	struct cond seen;
-	unsigned changes[PEER_ASKING + 1];
+	unsigned changes[PEER_LET_IN + 1];
 	enum peer_state appeared; /* the last one that did, as */
 	unsigned lost;
 	struct ledger_entry ended; /* the last transfer that did */

@@ -367,14 +367,14 @@ static void nests_are_not_deeper_than_that(void **state)
 	do
 		r = make_dir(fx, ALICE, depth + 1, depth, "n");
 	while (!r && ++depth < 1000);
-	assert_int_equal(r, -ENAMETOOLONG);
+	assert_int_equal(r, -EDQUOT);
 	assert_int_equal(depth, FOLDERS_DEPTH_MAX);
 	/* Nor by a rename, with all that is below. */
 	assert_int_equal(make_dir(fx, ALICE, 2000, 0, "m"), 0);
 	assert_int_equal(make_dir(fx, ALICE, 2001, 2000, "m"), 0);
 	assert_int_equal(
 	    rename_id(fx, ALICE, 2000, FOLDERS_DEPTH_MAX - 1, "x", false),
-	    -ENAMETOOLONG);
+	    -EDQUOT);
 	assert_int_equal(
 	    rename_id(fx, ALICE, 2000, FOLDERS_DEPTH_MAX - 2, "x", false), 0);
 }

@@ -259,62 +259,90 @@ static void who_is_forgiven_is_not_quiet(void **state)
 	consent_free(c);
 }
 
-/* Who has as many addresses as he likes keeps nobody else out. */
-static void a_crowd_in_one_network_makes_room(void **state)
+static int ask(
+    struct consent *c, struct consent_question q, int fd, uint64_t *ret)
+{
+	return consent_ask(c, &q, fd, ret);
+}
+
+/* Who has as many addresses as he likes keeps nobody out. */
+static void a_crowd_in_one_network_has_half_of_the_places(void **state)
 {
 	struct consent *c = consent_new(CONSENT_TIMEOUT_MS, on_change, *state);
 	struct heard *h = *state;
-	struct consent_question honest = from(200), q, *all;
-	int fds[CONSENT_OPEN_MAX], fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	uint64_t serials[CONSENT_OPEN_MAX], serial, again;
+	uint64_t serials[CONSENT_OPEN_MAX + 1], others[CONSENT_OPEN_MAX];
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	const unsigned share = CONSENT_OPEN_NET_MAX;
 
-	for (uint8_t k = 0; k < CONSENT_OPEN_MAX; k++) {
-		q = from_crowd(k + 1);
-		fds[k] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		assert_int_equal(consent_ask(c, &q, fds[k], &serials[k]), 0);
-	}
-	q = from_crowd(100);
-	assert_int_equal(consent_ask(c, &q, fd, &again), -EACCES);
-	h->n = 0;
-	assert_int_equal(consent_ask(c, &honest, fd, &serial), 0);
-	assert_int_equal(h->n, 2); /* one goes, one comes */
-	assert_int_equal(consent_snapshot(c, &all), CONSENT_OPEN_MAX);
-	free(all);
-	/* The last one of them hears a no. */
+	for (uint8_t k = 0; k < CONSENT_OPEN_MAX; k++)
+		assert_int_equal(ask(c, from_crowd(k + 1), fd, &serials[k]), 0);
+	/* The later ones have replaced each other. */
 	for (unsigned k = 0; k < CONSENT_OPEN_MAX; k++) {
-		bool last = k == CONSENT_OPEN_MAX - 1;
+		bool open = k < share - 1 || k == CONSENT_OPEN_MAX - 1;
 
-		assert_int_equal(readable(fds[k]), last);
 		assert_int_equal(consent_answer(c, serials[k]),
-		    last ? -EACCES : -EINPROGRESS);
-		close(fds[k]);
+		    open ? -EINPROGRESS : -EACCES);
 	}
-	q = from_crowd(101);
-	assert_int_equal(consent_ask(c, &q, fd, &again), -EACCES);
-	assert_int_equal(consent_answer(c, serial), -EINPROGRESS);
+	for (uint8_t k = 0; k < share; k++)
+		assert_int_equal(ask(c, from(200 + k), fd, &others[k]), 0);
+	/* All are taken. Whoever else comes gets the crowd's, not theirs. */
+	h->n = 0;
+	assert_int_equal(ask(c, from_crowd(100), fd, &serials[share]), 0);
+	assert_int_equal(h->n, 2); /* one goes, one comes */
+	for (uint8_t k = 0; k < share - 1; k++)
+		assert_int_equal(ask(c, from(210 + k), fd, &others[share]), 0);
+	for (unsigned k = 0; k < share; k++)
+		assert_int_equal(consent_answer(c, others[k]), -EINPROGRESS);
+	assert_int_equal(consent_answer(c, serials[0]), -EINPROGRESS);
+	assert_int_equal(consent_answer(c, serials[1]), -EACCES);
+	/* Who is alone stays. */
+	assert_int_equal(ask(c, from(220), fd, &serials[1]), -EACCES);
+	assert_int_equal(ask(c, from_crowd(101), fd, &serials[1]), -EACCES);
 	close(fd);
+	consent_free(c);
+}
+
+static void who_loses_the_place_is_told(void **state)
+{
+	struct consent *c = consent_new(CONSENT_TIMEOUT_MS, on_change, *state);
+	int first = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int last = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	uint64_t serial, gone;
+
+	for (uint8_t k = 1; k < CONSENT_OPEN_NET_MAX; k++)
+		assert_int_equal(ask(c, from_crowd(k), first, &serial), 0);
+	assert_int_equal(ask(c, from_crowd(100), last, &gone), 0);
+	assert_int_equal(ask(c, from_crowd(101), first, &serial), 0);
+	assert_true(readable(last));
+	assert_false(readable(first));
+	assert_int_equal(consent_answer(c, gone), -EACCES);
+	close(first);
+	close(last);
 	consent_free(c);
 }
 
 static void a_crowd_in_one_network_uses_up_no_rate(void **state)
 {
 	struct consent *c = consent_new(CONSENT_TIMEOUT_MS, NULL, NULL);
-	struct consent_question q;
 	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	unsigned asked = 0;
 	uint64_t serial;
 
 	(void)state;
-	for (uint8_t k = 1; k < 100; k++) {
-		q = from_crowd(k);
-		if (consent_ask(c, &q, fd, &serial) == 0) {
+	for (uint8_t k = 1; k < 100; k++)
+		if (ask(c, from_crowd(k), fd, &serial) == 0) {
 			consent_withdraw(c, serial);
 			asked++;
 		}
-	}
-	assert_int_equal(asked, CONSENT_PER_MINUTE);
-	q = from(200);
-	assert_int_equal(consent_ask(c, &q, fd, &serial), 0);
+	assert_int_equal(asked, CONSENT_PER_MINUTE_NET);
+	/* Others may change their minds. */
+	for (uint8_t k = 200; k < 204; k++)
+		for (unsigned i = 0; i < 3; i++) {
+			assert_int_equal(ask(c, from(k), fd, &serial), 0);
+			consent_withdraw(c, serial);
+		}
+	/* But not for ever. */
+	assert_int_equal(ask(c, from(200), fd, &serial), -EACCES);
 	close(fd);
 	consent_free(c);
 }
@@ -397,7 +425,8 @@ int main(void)
 		TEST(nobody_at_home),
 		TEST(who_gives_up_is_gone),
 		TEST(who_is_forgiven_is_not_quiet),
-		TEST(a_crowd_in_one_network_makes_room),
+		TEST(a_crowd_in_one_network_has_half_of_the_places),
+		TEST(who_loses_the_place_is_told),
 		TEST(a_crowd_in_one_network_uses_up_no_rate),
 		TEST(crossing_questions_have_one_set_of_words),
 		TEST(number_and_rate_are_bounded),

@@ -57,7 +57,7 @@ static int64_t wait_of(struct guess *g, const char *from)
 	struct sockaddr_storage a;
 
 	assert_int_equal(address_parse(from, 4717, &a), 0);
-	return guess_wait(g, (struct sockaddr *)&a, 0, now_s);
+	return guess_wait(g, (struct sockaddr *)&a, now_s);
 }
 
 static int take(struct guess *g, const char *from)
@@ -98,16 +98,91 @@ static void the_delay_grows(void **state)
 	guess_close(g);
 }
 
-static void one_address_makes_others_wait_a_little(void **state)
+/* One each hour, and never so many that it takes longer to live them down. */
+static void an_address_is_forgiven_slowly(void **state)
 {
 	struct guess *g = reopen(*state);
 
-	for (unsigned i = 0; i < GUESS_ALL_FREE; i++)
+	for (unsigned i = 0; i < 100; i++)
 		wrong(g, "10.0.0.7");
-	assert_int_equal(wait_of(g, "10.0.0.8"), 0);
-	for (unsigned i = 0; i < GUESS_ALL_FREE; i++)
-		wrong(g, "10.0.0.7");
-	assert_int_equal(wait_of(g, "10.0.0.8"), GUESS_ALL_MOST_MS);
+	assert_int_equal(wait_of(g, "10.0.0.7"), GUESS_MOST_MS);
+	now_s += 9 * GUESS_LEAK_S;
+	assert_int_equal(take(g, "10.0.0.7"), 0);
+	assert_int_equal(wait_of(g, "10.0.0.7"), 16 * GUESS_FIRST_MS);
+	guess_close(g);
+	g = reopen(*state);
+	now_s += 5 * GUESS_LEAK_S - 1;
+	assert_int_equal(take(g, "10.0.0.7"), 0);
+	assert_int_equal(wait_of(g, "10.0.0.7"), 2 * GUESS_FIRST_MS);
+	now_s += 2 * GUESS_LEAK_S;
+	assert_int_equal(take(g, "10.0.0.7"), 0);
+	assert_int_equal(wait_of(g, "10.0.0.7"), GUESS_FIRST_MS);
+	guess_close(g);
+}
+
+/* All who guess, as often as they may, from so many addresses. */
+static unsigned guesses_within(struct guess *g, unsigned n, int64_t until_s)
+{
+	unsigned made = 0;
+	char from[32];
+
+	for (; now_s < until_s; now_s++)
+		for (unsigned i = 0; i < n; i++) {
+			snprintf(from, sizeof(from), "10.0.1.%u", i);
+			made += take(g, from) == 0;
+		}
+	return made;
+}
+
+static void a_few_who_guess_keep_nobody_else_waiting(void **state)
+{
+	struct guess *g = reopen(*state);
+	const unsigned few = GUESS_ALL_MAX - GUESS_ALL_FREE - 1;
+
+	for (unsigned minute = 0; minute < 2 * 60; minute++) {
+		guesses_within(g, few, now_s + 60);
+		assert_int_equal(wait_of(g, "10.9.9.9"), 0);
+	}
+	assert_true(wait_of(g, "10.0.1.0") > 0);
+	guess_close(g);
+}
+
+static void many_have_one_guess_a_minute(void **state)
+{
+	struct guess *g = reopen(*state);
+	const unsigned all = GUESS_ADDRESSES / 2;
+	int64_t begun = now_s;
+
+	assert_int_equal(guesses_within(g, all, now_s + 1), GUESS_ALL_MAX);
+	assert_in_range(wait_of(g, "10.9.9.9"), 1, GUESS_ALL_LEAK_S * 1000);
+	assert_true(
+	    guesses_within(g, 200, begun + 3600) <= 3600 / GUESS_ALL_LEAK_S);
+	/* Then it is over, whoever comes. */
+	now_s += GUESS_ALL_LEAK_S;
+	assert_int_equal(wait_of(g, "10.9.9.9"), 0);
+	now_s += (int64_t)GUESS_ALL_MAX * GUESS_ALL_LEAK_S;
+	for (unsigned i = 0; i < GUESS_ALL_FREE; i++) {
+		wrong(g, "10.9.9.9");
+		now_s += GUESS_ALL_LEAK_S; /* it waits for itself alone */
+	}
+	guess_close(g);
+}
+
+/* Neighbours there can have been one machine: they have no first guess. */
+static void a_network_has_one_first_guess(void **state)
+{
+	struct guess *g = reopen(*state);
+	char from[32];
+
+	for (unsigned i = 0; i < GUESS_ALL_FREE; i++) {
+		snprintf(from, sizeof(from), "[2001:db8::%x]", i + 1);
+		assert_int_equal(take(g, from), 0);
+	}
+	assert_int_equal(take(g, "[2001:db8::100]"), -EAGAIN);
+	assert_int_equal(
+	    wait_of(g, "[2001:db8::100]"), GUESS_ALL_LEAK_S * 1000);
+	assert_int_equal(wait_of(g, "[2001:db8:0:1::1]"), 0);
+	assert_int_equal(wait_of(g, "10.0.0.7"), 0);
 	guess_close(g);
 }
 
@@ -137,33 +212,20 @@ static void the_right_one_costs_nobody_anything(void **state)
 	guess_close(g);
 }
 
-/* Its answer was lost again and again, and then it came. */
-static void the_right_one_was_right_before(void **state)
+/* What was wrong elsewhere is not forgiven with it. */
+static void the_right_one_is_one_of_all(void **state)
 {
 	struct guess *g = reopen(*state);
+	char from[32];
 
-	for (unsigned i = 0; i < 2 * GUESS_ALL_FREE; i++)
-		wrong(g, "10.0.0.7");
-	assert_true(wait_of(g, "10.0.0.8") > 0);
-	right(g, "10.0.0.7");
-	assert_int_equal(wait_of(g, "10.0.0.8"), 0);
-	guess_close(g);
-}
-
-/* Of those that are about to be made, as many as would be allowed in turn. */
-static void others_are_thought_of(void **state)
-{
-	struct guess *g = reopen(*state);
-	struct sockaddr_storage a;
-
-	assert_int_equal(address_parse("10.0.0.8", 4717, &a), 0);
-	for (unsigned i = 0; i < GUESS_ALL_FREE - 1; i++)
-		wrong(g, "10.0.0.7");
-	assert_int_equal(guess_wait(g, (struct sockaddr *)&a, 1, now_s), 0);
-	assert_true(guess_wait(g, (struct sockaddr *)&a, 2, now_s) > 0);
-	wrong(g, "10.0.0.7");
-	assert_int_equal(guess_wait(g, (struct sockaddr *)&a, 0, now_s), 0);
-	assert_true(guess_wait(g, (struct sockaddr *)&a, 1, now_s) > 0);
+	for (unsigned i = 0; i < GUESS_ALL_MAX; i++) {
+		snprintf(from, sizeof(from), "10.0.1.%u", i);
+		assert_int_equal(take(g, from), 0);
+	}
+	assert_int_equal(take(g, "10.0.0.8"), -EAGAIN);
+	right(g, "10.0.1.3");
+	assert_int_equal(take(g, "10.0.0.8"), 0);
+	assert_int_equal(take(g, "10.0.0.9"), -EAGAIN);
 	guess_close(g);
 }
 
@@ -177,6 +239,12 @@ static void a_clock_put_back_makes_nobody_wait_longer(void **state)
 	assert_int_equal(wait_of(g, "10.0.0.7"), 2 * GUESS_FIRST_MS);
 	now_s += 2;
 	assert_int_equal(wait_of(g, "10.0.0.7"), 0);
+	for (unsigned i = 2; i < GUESS_ALL_FREE; i++)
+		wrong(g, i % 2 ? "10.0.0.7" : "10.0.0.8");
+	while (take(g, "10.0.0.9") == 0)
+		;
+	now_s -= 100000;
+	assert_in_range(wait_of(g, "10.0.0.9"), 1, GUESS_ALL_LEAK_S * 1000);
 	guess_close(g);
 }
 
@@ -201,20 +269,19 @@ static void a_restart_forgives_nothing(void **state)
 	guess_close(g);
 }
 
-static void many_addresses_make_all_wait(void **state)
+static void for_all_a_restart_forgives_nothing(void **state)
 {
 	struct guess *g = reopen(*state);
-	char from[32];
+	int64_t wait;
 
-	for (unsigned i = 0; i < 3 * GUESS_ADDRESSES; i++) {
-		snprintf(from, sizeof(from), "10.0.1.%u", i);
-		wrong(g, from);
-	}
-	assert_true(wait_of(g, "10.9.9.9") > 0);
-	assert_true(wait_of(g, "10.9.9.9") <= GUESS_ALL_MOST_MS);
+	guesses_within(g, 3 * GUESS_ADDRESSES, now_s + 10);
+	wait = wait_of(g, "10.9.9.9");
+	assert_int_equal(wait, (GUESS_ALL_LEAK_S - 10) * 1000);
 	guess_close(g);
 	g = reopen(*state);
-	assert_true(wait_of(g, "10.9.9.9") > 0);
+	assert_int_equal(wait_of(g, "10.9.9.9"), wait);
+	now_s += wait / 1000;
+	assert_int_equal(wait_of(g, "10.9.9.9"), 0);
 	guess_close(g);
 }
 
@@ -223,7 +290,7 @@ static void a_damaged_file_is_set_aside(void **state)
 	static const char *const bad[] = { "", "gtfs-guesses: 2\n",
 		"gtfs-guesses: 1\nall: 1\n", "gtfs-guesses: 1\nx 1 1\n",
 		"gtfs-guesses: 1\nall: 99999999999 1\n",
-		"gtfs-guesses: 1\nall: 1 1" };
+		"gtfs-guesses: 1\nall: 1 1", "gtfs-guesses: 1\nall: 1 -1\n" };
 	struct place *p = *state;
 	struct guess *g;
 	int fd;
@@ -247,14 +314,16 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(the_delay_grows),
-		TEST(one_address_makes_others_wait_a_little),
+		TEST(an_address_is_forgiven_slowly),
+		TEST(a_few_who_guess_keep_nobody_else_waiting),
+		TEST(many_have_one_guess_a_minute),
+		TEST(a_network_has_one_first_guess),
 		TEST(those_made_at_once_wait_for_each_other),
 		TEST(the_right_one_costs_nobody_anything),
-		TEST(the_right_one_was_right_before),
-		TEST(others_are_thought_of),
+		TEST(the_right_one_is_one_of_all),
 		TEST(a_clock_put_back_makes_nobody_wait_longer),
 		TEST(a_restart_forgives_nothing),
-		TEST(many_addresses_make_all_wait),
+		TEST(for_all_a_restart_forgives_nothing),
 		TEST(a_damaged_file_is_set_aside),
 	};
 

@@ -264,7 +264,7 @@ static void a_pin_has_one_name(void **state)
 	    peers_pin(s->w.peers, other.id.public, "mine", &accepted, name), 0);
 	assert_string_equal(name, "mine (2)");
 	put_ask(s->pair.a, "f");
-	assert_string_equal(question(s).name, "laptop");
+	assert_string_equal(question(s).name, "mine");
 	server_end(s);
 }
 

@@ -110,7 +110,7 @@ static void a_folder_belongs_to_a_key(void **state)
 		assert_true(address_equal((struct sockaddr *)&info.addresses[0],
 		    (struct sockaddr *)&o[i].where));
 		assert_true(peers_has_address(
-		    w->peers, (struct sockaddr *)&o[i].where));
+		    w->peers, (struct sockaddr *)&o[i].where, NULL));
 	}
 	assert_int_equal(peers_snapshot(w->peers, &all), N_OF(heard));
 	for (unsigned i = 1; i < N_OF(heard); i++) {
@@ -172,8 +172,8 @@ static void who_leaves_is_gone_unless_pinned(void **state)
 	other_leaves(&pinned);
 	world_wait(w, &w->changes[PEER_WENT_OFFLINE], 2);
 	assert_int_equal(info_of(w, &pinned).state, PEER_OFFLINE);
-	assert_false(
-	    peers_has_address(w->peers, (struct sockaddr *)&pinned.where));
+	assert_false(peers_has_address(
+	    w->peers, (struct sockaddr *)&pinned.where, NULL));
 	world_wait(w, &w->lost, 2);
 
 	/* Back again: the same folder, not a new one. */
@@ -404,75 +404,46 @@ static void nonsense_ends_the_link(void **state)
 	other_fini(&o);
 }
 
-/* --- more strangers than a network has machines ------------------------- */
+/* --- where it is --------------------------------------------------------- */
 
-/* A new key answers at a host of the loopback network; its end, or NULL. */
-static struct conn *stranger_at(
-    struct world *w, const char *host, const char *name, const char *wanted)
+static bool has(struct world *w, const struct sockaddr_storage *a)
 {
-	struct sockaddr_storage where;
-	socklen_t len = sizeof(where);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct machine m;
-	struct conn *c;
-	struct dial d;
-
-	machine_init(&m, name, 0);
-	assert_int_equal(address_parse(host, 1, &where), 0);
-	address_set_port((struct sockaddr *)&where, 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&where,
-			     address_len((struct sockaddr *)&where)),
-	    0);
-	assert_int_equal(listen(fd, 1), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&where, &len), 0);
-	dial_start(&d, &w->me, &where);
-	c = accept_caller(fd, &m);
-	assert_int_equal(dial_end(&d), 0);
-	peers_adopt(w->peers, d.conn, wanted);
-	close(fd);
-	return c;
+	return peers_has_address(w->peers, (const struct sockaddr *)a, NULL);
 }
 
-static bool is_folder(struct world *w, const char *name)
+static void an_address_is_had_while_its_peer_is_there(void **state)
 {
-	struct peer *p = peers_find_name(w->peers, name);
-
-	peer_put(p);
-	return p != NULL;
-}
-
-static void one_host_keeps_nobody_out(void **state)
-{
-	struct conn *many[PEERS_UNPINNED_MAX], *honest, *named, *more;
+	struct sockaddr_storage first, second;
+	int fd[2] = { loopback_listen(&first), loopback_listen(&second) };
 	struct world *w = *state;
-	char name[16];
+	struct conn *c, *more;
+	struct machine m, new;
 
-	for (unsigned i = 0; i < N_OF(many); i++) {
-		snprintf(name, sizeof(name), "m%u", i);
-		many[i] = stranger_at(w, "127.0.0.1:1", name, NULL);
-		assert_true(is_folder(w, name));
-	}
-	/* Another of its own gets none of theirs. */
-	more = stranger_at(w, "127.0.0.1:1", "more", NULL);
-	assert_false(is_folder(w, "more"));
-	expect_end(more);
+	machine_init(&m, "m", 0);
+	machine_init(&new, "new", 0);
+	assert_int_equal(
+	    trust_pin(w->trust, m.id.public, "m", TRUST_ACCEPT, NULL), 0);
+	c = world_link(w, fd[0], &first, &m, NULL);
+	/* Another address of the same machine: it is not dialled again. */
+	more = world_link(w, fd[1], &second, &m, NULL);
 	conn_free(more);
-	assert_int_equal(w->changes[PEER_WENT], 0);
-	/* That of another host does, and theirs hears of its end. */
-	honest = stranger_at(w, "127.0.0.2:1", "honest", NULL);
-	assert_true(is_folder(w, "honest"));
-	assert_false(is_folder(w, "m127"));
-	world_wait(w, &w->changes[PEER_WENT], 1);
-	expect_end(many[127]);
-	/* Whom the user named is there in any case. */
-	named = stranger_at(w, "127.0.0.1:1", "x", "named");
-	assert_true(is_folder(w, "named"));
-	assert_true(is_folder(w, "m126"));
-	assert_int_equal(w->lost, 0);
-	for (unsigned i = 0; i < N_OF(many); i++)
-		conn_free(many[i]);
-	conn_free(honest);
-	conn_free(named);
+	assert_true(has(w, &first) && has(w, &second));
+	assert_false(peers_misses(w->peers, m.id.public));
+	conn_free(c);
+	world_wait(w, &w->lost, 1);
+	assert_true(peers_misses(w->peers, m.id.public));
+	assert_false(has(w, &first) || has(w, &second));
+	/* It has moved, and somebody else gets where it was. */
+	c = world_link(w, fd[1], &second, &m, NULL);
+	assert_true(has(w, &second));
+	assert_false(has(w, &first));
+	more = world_link(w, fd[0], &first, &new, NULL);
+	assert_true(has(w, &first));
+	assert_string_equal(world_info(w, "new").name, "new");
+	conn_free(c);
+	conn_free(more);
+	close(fd[0]);
+	close(fd[1]);
 }
 
 int main(void)
@@ -489,7 +460,7 @@ int main(void)
 		TEST(one_link_is_enough),
 		TEST(what_its_heartbeat_says_is_known),
 		TEST(nonsense_ends_the_link),
-		TEST(one_host_keeps_nobody_out),
+		TEST(an_address_is_had_while_its_peer_is_there),
 	};
 
 	/* Rejected keys are said; here they are expected. */

@@ -2,81 +2,8 @@
  * Tests net/peers_ask.c and net/link_ask.h: what a machine that is not let in
  * sends, and what becomes of all that waits for a person's answer.
  */
-#include "outgoing_fixture.h"
-
+#include "ask_fixture.h"
 #include "request.h"
-
-#define PATIENCE_MS 1000
-
-/* A file whose write and commit wait. */
-struct waits {
-	struct outgoing *o;
-	struct told write, commit;
-};
-
-static void waits_init(struct waits *f, struct play *p, const char *name)
-{
-	size_t taken;
-
-	told_init(&f->write);
-	told_init(&f->commit);
-	f->o = new_file(p, name);
-	assert_int_equal(
-	    outgoing_write(f->o, "hello", 5, 0, &f->write.w, &taken),
-	    OUTGOING_PARKED);
-	assert_int_equal(
-	    outgoing_commit(f->o, false, &f->commit.w), OUTGOING_PARKED);
-}
-
-static void waits_fini(struct waits *f)
-{
-	outgoing_put(f->o);
-	told_fini(&f->write);
-	told_fini(&f->commit);
-}
-
-/* It goes on, on this connection, and ends well. */
-static void arrives(struct waits *f, struct conn *c)
-{
-	struct got g;
-
-	got_init(&g, c);
-	got_accept(&g);
-	got_next(&g, WIRE_WRITE);
-	got_publish(&g);
-	assert_int_equal(told_wait(&f->write), 5);
-	assert_int_equal(told_wait(&f->commit), 0);
-	assert_memory_equal(g.bytes, "hello", 5);
-	got_fini(&g);
-}
-
-static void fails(struct waits *f, int err)
-{
-	assert_int_equal(told_wait(&f->write), err);
-	assert_int_equal(told_wait(&f->commit), err);
-	assert_int_equal(outgoing_error(f->o), err);
-}
-
-static void answer_ask(struct conn *c, enum wire_code code)
-{
-	struct wire_msg m = { .type = WIRE_ANSWER };
-
-	m.answer.code = code;
-	send_msg(c, &m);
-}
-
-static void expect_ask(struct play *p, const char *name)
-{
-	assert_string_equal(expect(p->c, WIRE_ASK).ask.name, name);
-}
-
-static bool is_asking(struct play *p)
-{
-	struct peer_info info;
-
-	peer_info(p->peer, &info);
-	return info.asking;
-}
 
 /* Its pin here, and in the table: let in, with these words. */
 static void is_let_in(struct play *p, const uint8_t *words)
@@ -207,6 +134,18 @@ static void a_no_is_for_all_that_waits(void **state)
 	play_close(&p);
 }
 
+/* What was sent so far; each time with another number. */
+static void has_read_all(struct play *p, uint64_t number)
+{
+	struct wire_msg m = { .type = WIRE_PONG };
+
+	m.pong.policy = WIRE_POLICY_ASK;
+	m.pong.free_bytes = number;
+	m.pong.total_bytes = 2000;
+	send_msg(p->c, &m);
+	EVENTUALLY(world_info(&p->w, "laptop").space.free_bytes == number);
+}
+
 static void who_gives_up_takes_the_question_back(void **state)
 {
 	struct waits f[2], later;
@@ -231,45 +170,46 @@ static void who_gives_up_takes_the_question_back(void **state)
 
 	/* An answer that crossed it: this time a no, which is nobody's. */
 	answer_ask(p.c, WIRE_EACCES);
+	has_read_all(&p, 1);
 	waits_init(&later, &p, "later");
 	expect_ask(&p, "later");
 	outgoing_abort(later.o, -ECANCELED);
+	waits_fini(&later);
 	expect(p.c, WIRE_UNASK);
+
+	/* And a yes lets nobody in: the words may have been others. */
 	answer_ask(p.c, WIRE_OK);
-	EVENTUALLY(world_info(&p.w, "laptop").policy == WIRE_POLICY_ACCEPT);
+	has_read_all(&p, 2);
+	waits_init(&later, &p, "once more");
+	expect_ask(&p, "once more");
+	assert_false(world_info(&p.w, "laptop").pinned);
+	answer_ask(p.c, WIRE_OK);
+	arrives(&later, p.c);
 	is_let_in(&p, conn_words(p.c));
+	world_wait(&p.w, &p.w.changes[PEER_LET_IN], 1);
 	waits_fini(&later);
 	play_close(&p);
 }
 
-/* Nobody has waited for it for long: it says yes to nothing. */
-static void a_yes_long_after_is_nobodys(void **state)
+/* The connection broke first: he hears of the yes, and no more. */
+static void a_lost_yes_that_nobody_waits_for_lets_nobody_in(void **state)
 {
 	struct waits f;
-	struct link *l;
 	struct play p;
 
-	play_open(&p, WIRE_POLICY_ASK, PATIENCE_MS);
+	(void)state;
+	play_open(&p, WIRE_POLICY_ASK, 60 * 1000);
 	waits_init(&f, &p, "a file");
 	expect_ask(&p, "a file");
+	play_cut(&p);
+	world_wait(&p.w, &p.w.lost, 1);
 	outgoing_abort(f.o, -ECANCELED);
 	waits_fini(&f);
-	expect(p.c, WIRE_UNASK);
-	EVENTUALLY(has_idle_link(p.peer));
-	mutex_lock(&p.w.peers->lock);
-	l = LIST_FIRST(&p.peer->links);
-	assert_true(l->unasked_ms > 0);
-	l->unasked_ms -= PEER_CROSSED_MS + 1;
-	mutex_unlock(&p.w.peers->lock);
-	answer_ask(p.c, WIRE_OK);
-	/* The link lives on, and the next question is as good as the first. */
-	waits_init(&f, &p, "later");
-	expect_ask(&p, "later");
+	p.c = world_link(&p.w, p.listen_fd, &p.where, &p.me, NULL);
+	send_pong(p.c, WIRE_POLICY_ACCEPT);
+	EVENTUALLY(world_info(&p.w, "laptop").policy == WIRE_POLICY_ACCEPT);
+	assert_false(is_asking(&p));
 	assert_false(world_info(&p.w, "laptop").pinned);
-	answer_ask(p.c, WIRE_OK);
-	arrives(&f, p.c);
-	is_let_in(&p, conn_words(p.c));
-	waits_fini(&f);
 	play_close(&p);
 }
 
@@ -484,40 +424,6 @@ static void whom_our_owner_refused_stays_refused(void **state)
 	play_close(&p);
 }
 
-/* Both have asked, and our owner was quicker: those words are the pair's. */
-static void two_who_ask_each_other_keep_the_same_words(void **state)
-{
-	const uint8_t words[TRUST_WORDS_BYTES] = { 7 };
-	const struct trust_decision accepted = { .policy = TRUST_ACCEPT,
-		.words = words };
-	struct waits f;
-	struct play p;
-
-	play_open(&p, WIRE_POLICY_ASK, PATIENCE_MS);
-	waits_init(&f, &p, "a file");
-	expect_ask(&p, "a file");
-	assert_int_equal(
-	    trust_decide(p.w.trust, p.me.id.public, "laptop", &accepted, NULL),
-	    0);
-	peers_pinned(p.w.peers, p.me.id.public);
-	answer_ask(p.c, WIRE_OK);
-	arrives(&f, p.c);
-	assert_memory_equal(
-	    world_info(&p.w, "laptop").words, words, sizeof(words));
-	waits_fini(&f);
-
-	/* It has forgotten us since: the new question's words count. */
-	play_says(&p, WIRE_POLICY_ASK);
-	waits_init(&f, &p, "a file");
-	expect_ask(&p, "a file");
-	answer_ask(p.c, WIRE_OK);
-	arrives(&f, p.c);
-	assert_memory_equal(
-	    world_info(&p.w, "laptop").words, conn_words(p.c), sizeof(words));
-	waits_fini(&f);
-	play_close(&p);
-}
-
 static void an_answer_to_nothing_ends_the_connection(void **state)
 {
 	struct play p;
@@ -572,7 +478,8 @@ int main(void)
 		cmocka_unit_test(a_yes_is_for_all_that_waits),
 		cmocka_unit_test(a_no_is_for_all_that_waits),
 		cmocka_unit_test(who_gives_up_takes_the_question_back),
-		cmocka_unit_test(a_yes_long_after_is_nobodys),
+		cmocka_unit_test(
+		    a_lost_yes_that_nobody_waits_for_lets_nobody_in),
 		cmocka_unit_test(a_directory_is_asked_for),
 		cmocka_unit_test(what_is_over_is_not_asked_for),
 		cmocka_unit_test(a_rename_that_is_cancelled_takes_it_back),
@@ -583,7 +490,6 @@ int main(void)
 		cmocka_unit_test(a_person_may_take_longer_than_the_patience),
 		cmocka_unit_test(a_silent_peer_is_given_up),
 		cmocka_unit_test(whom_our_owner_refused_stays_refused),
-		cmocka_unit_test(two_who_ask_each_other_keep_the_same_words),
 		cmocka_unit_test(an_answer_to_nothing_ends_the_connection),
 		cmocka_unit_test(anything_else_ends_it_and_what_waits_waits_on),
 		cmocka_unit_test(the_end_says_goodbye),

@@ -2,11 +2,10 @@
  * Tests net/peers.h: two machines that ask each other at once show, and keep,
  * the words of one connection: that of the lesser key.
  */
-#include "outgoing_fixture.h"
-
+#include "ask_fixture.h"
 #include "consent.h"
 
-enum { ROUNDS_MAX = 64 }; /* keys are random: both orders come */
+enum { ROUNDS_MAX = 120 }; /* keys are random: both orders come */
 
 /* Its question is open here as well, with these words. */
 static uint64_t put_theirs(
@@ -37,9 +36,24 @@ static void shown(struct play *p, struct consent *c, const uint8_t *words)
 	free(all);
 }
 
+enum owner { SAYS_NOTHING, SAYS_YES_BEFORE, SAYS_YES_AFTER, OWNERS };
+
+/* Our owner says yes to the question, as network_decide does. */
+static void accept_theirs(struct play *p, struct consent *c)
+{
+	struct trust_decision d = { .policy = TRUST_ACCEPT };
+	struct consent_question q;
+
+	assert_int_equal(consent_find(c, "laptop", &q), 0);
+	d.words = q.words;
+	d.since_ms = q.asked_ms;
+	assert_int_equal(peers_pin(p->w.peers, q.key, q.name, &d, NULL), 0);
+	assert_int_equal(consent_settle(c, q.serial, true), 0);
+}
+
 /* first: the question of the other side comes before ours. Returns whether the
  * words were ours. */
-static bool cross(bool first)
+static bool cross(bool first, enum owner owner)
 {
 	struct consent *c = consent_new(CONSENT_TIMEOUT_MS, NULL, NULL);
 	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -68,10 +82,14 @@ static bool cross(bool first)
 	words = ours ? conn_words(p.c) : theirs;
 	shown(&p, c, words);
 
-	/* Its owner says yes: that is what is kept. */
+	/* Its owner says yes: that is what is kept, whatever ours does. */
+	if (owner == SAYS_YES_BEFORE)
+		accept_theirs(&p, c);
 	answer.answer.code = WIRE_OK;
 	send_msg(p.c, &answer);
 	expect(p.c, WIRE_OFFER);
+	if (owner == SAYS_YES_AFTER)
+		accept_theirs(&p, c);
 	assert_true(world_info(&p.w, "laptop").pinned);
 	assert_memory_equal(world_info(&p.w, "laptop").words, words, 32);
 	outgoing_abort(o, -ECANCELED);
@@ -85,13 +103,14 @@ static bool cross(bool first)
 
 static void both_orders_agree(void **state)
 {
-	bool seen[2][2] = { { false } };
+	bool seen[OWNERS][2][2] = { 0 };
 
 	(void)state;
 	for (unsigned i = 0; i < ROUNDS_MAX; i++)
-		seen[i % 2][cross(i % 2)] = true;
-	for (unsigned i = 0; i < 4; i++)
-		assert_true(seen[i / 2][i % 2]);
+		seen[i / 2 % OWNERS][i % 2][cross(i % 2, i / 2 % OWNERS)] =
+		    true;
+	for (unsigned i = 0; i < OWNERS * 4; i++)
+		assert_true(seen[i / 4][i / 2 % 2][i % 2]);
 }
 
 /* Nobody asks here but the other side, or not any more. */
@@ -117,9 +136,47 @@ static void one_question_has_its_own_words(void **state)
 	close(fd);
 }
 
+/* Both have asked, and our owner was quicker: those words are the pair's. */
+static void two_who_ask_each_other_keep_the_same_words(void **state)
+{
+	const uint8_t words[TRUST_WORDS_BYTES] = { 7 };
+	const struct trust_decision accepted = { .policy = TRUST_ACCEPT,
+		.words = words };
+	struct trust_pin pin;
+	struct waits f;
+	struct play p;
+
+	play_open(&p, WIRE_POLICY_ASK, PATIENCE_MS);
+	waits_init(&f, &p, "a file");
+	expect_ask(&p, "a file");
+	assert_int_equal(
+	    trust_decide(p.w.trust, p.me.id.public, "laptop", &accepted, NULL),
+	    0);
+	peers_pinned(p.w.peers, p.me.id.public);
+	answer_ask(p.c, WIRE_OK);
+	arrives(&f, p.c);
+	assert_memory_equal(
+	    world_info(&p.w, "laptop").words, words, sizeof(words));
+	waits_fini(&f);
+
+	/* It has forgotten us since: the new question's words count. */
+	assert_int_equal(trust_find(p.w.trust, p.me.id.public, &pin), 0);
+	EVENTUALLY(now_ms() > pin.words_ms);
+	play_says(&p, WIRE_POLICY_ASK);
+	waits_init(&f, &p, "a file");
+	expect_ask(&p, "a file");
+	answer_ask(p.c, WIRE_OK);
+	arrives(&f, p.c);
+	assert_memory_equal(
+	    world_info(&p.w, "laptop").words, conn_words(p.c), sizeof(words));
+	waits_fini(&f);
+	play_close(&p);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(two_who_ask_each_other_keep_the_same_words),
 		cmocka_unit_test(both_orders_agree),
 		cmocka_unit_test(one_question_has_its_own_words),
 	};

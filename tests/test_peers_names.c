@@ -79,26 +79,91 @@ static void the_host_is_known_by_its_address(void **state)
 	is_called(p, &p->stranger, "server (2)");
 }
 
-/* It sends something before it was dialled. */
-static void a_caller_is_known_by_where_it_listens(void **state)
+/* Whoever it is: where it says that it listens proves nothing. */
+static void a_caller_has_no_name_of_the_users(void **state)
 {
 	const struct trust_decision d = { .policy = TRUST_ACCEPT };
 	char name[WIRE_PEER_NAME_MAX + 1];
 	struct place *p = *state;
-	struct machine *callers[] = { &p->stranger, &p->host };
-	static const char *const want[] = { "server (2)", "server" };
+	int64_t began = now_ms();
 	struct pair pair;
 
 	reserve(p, true);
-	for (unsigned i = 0; i < N_OF(callers); i++) {
-		pair_open(&pair, callers[i], &p->w.me);
-		peers_claim(p->w.peers, pair.b);
-		pair_close(&pair);
-		assert_int_equal(peers_pin(p->w.peers, callers[i]->id.public,
-				     "server", &d, name),
-		    0);
-		assert_string_equal(name, want[i]);
+	pair_open(&pair, &p->host, &p->w.me);
+	peers_await_claim(p->w.peers, pair.b);
+	assert_true(now_ms() - began > 500);
+	assert_int_equal(
+	    peers_pin(p->w.peers, p->host.id.public, "server", &d, name), 0);
+	assert_string_equal(name, "server (2)");
+	pair_close(&pair);
+}
+
+static void *link_late(void *arg)
+{
+	struct place *p = arg;
+
+	conn_free(world_link(&p->w, p->host_fd, &p->host_at, &p->host, NULL));
+	return NULL;
+}
+
+/* But we dial it ourselves meanwhile. */
+static void a_caller_is_given_the_time_to_be_proven(void **state)
+{
+	struct place *p = *state;
+	pthread_t thread;
+	struct pair pair;
+
+	reserve(p, true);
+	pair_open(&pair, &p->host, &p->w.me);
+	assert_int_equal(thread_start(&thread, "late", link_late, p), 0);
+	peers_await_claim(p->w.peers, pair.b);
+	is_called(p, &p->host, "server");
+	pthread_join(thread, NULL);
+	pair_close(&pair);
+}
+
+static void one_machine_keeps_the_first_of_two_names(void **state)
+{
+	static const char *const names[] = { "server", "second", "server" };
+	struct conn *links[N_OF(names)];
+	struct place *p = *state;
+
+	reserve(p, false);
+	assert_int_equal(peers_reserve(p->w.peers, "second", NULL), 0);
+	for (unsigned i = 0; i < N_OF(names); i++) {
+		links[i] = world_link(
+		    &p->w, p->host_fd, &p->host_at, &p->host, names[i]);
+		is_called(p, &p->host, "server");
+		assert_null(peers_find_name(p->w.peers, "second"));
+		/* And needs no other proof. */
+		assert_true(peers_has_address(
+		    p->w.peers, (struct sockaddr *)&p->host_at, "second"));
 	}
+	assert_int_equal(p->w.changes[PEER_WENT], 0);
+	for (unsigned i = 0; i < N_OF(links); i++)
+		conn_free(links[i]);
+}
+
+/* What a person was shown, or nothing. */
+static void a_pin_has_the_name_that_was_shown(void **state)
+{
+	const struct trust_decision d = { .policy = TRUST_ACCEPT };
+	struct place *p = *state;
+	const uint8_t *key = p->host.id.public;
+	struct trust_pin pin;
+	struct conn *c =
+	    world_link(&p->w, p->host_fd, &p->host_at, &p->host, NULL);
+
+	assert_int_equal(peers_pin_as(p->w.peers, key, "other", &d), -ESTALE);
+	assert_int_equal(trust_find(p->w.trust, key, &pin), -ENOENT);
+	assert_int_equal(
+	    peers_pin_as(p->w.peers, p->stranger.id.public, "server", &d),
+	    -ESTALE);
+	assert_int_equal(p->w.changes[PEER_APPEARED], 1);
+	assert_int_equal(peers_pin_as(p->w.peers, key, "server", &d), 0);
+	assert_int_equal(trust_find(p->w.trust, key, &pin), 0);
+	assert_string_equal(pin.name, "server");
+	conn_free(c);
 }
 
 /* Found at another address first: it is renamed while nothing is at stake. */
@@ -110,8 +175,12 @@ static void the_host_gets_its_name_later(void **state)
 	reserve(p, false);
 	before = world_link(&p->w, p->host_fd, &p->host_at, &p->host, NULL);
 	is_called(p, &p->host, "server (2)");
+	assert_false(peers_has_address(
+	    p->w.peers, (struct sockaddr *)&p->host_at, "server"));
 	c = world_link(&p->w, p->host_fd, &p->host_at, &p->host, "server");
 	is_called(p, &p->host, "server");
+	assert_true(peers_has_address(
+	    p->w.peers, (struct sockaddr *)&p->host_at, "server"));
 	assert_null(peers_find_name(p->w.peers, "server (2)"));
 	assert_int_equal(p->w.changes[PEER_WENT], 1);
 	conn_free(before);
@@ -142,10 +211,15 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(the_users_name_waits_for_its_host),
 		TEST(the_host_is_known_by_its_address),
-		TEST(a_caller_is_known_by_where_it_listens),
+		TEST(a_caller_has_no_name_of_the_users),
+		TEST(a_caller_is_given_the_time_to_be_proven),
+		TEST(one_machine_keeps_the_first_of_two_names),
+		TEST(a_pin_has_the_name_that_was_shown),
 		TEST(the_host_gets_its_name_later),
 		TEST(a_pin_keeps_its_name),
 	};
 
+	/* Two names of one machine are said. */
+	log_set_output(open("/dev/null", O_WRONLY | O_CLOEXEC));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

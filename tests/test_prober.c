@@ -160,6 +160,83 @@ static void who_is_accepted_is_looked_for_from_the_start(void **state)
 	close(fd);
 }
 
+/* Found in another way first, while the user's name for it is about to be
+ * tried again. */
+static void who_calls_himself_by_the_users_name_is_dialled_there(void **state)
+{
+	struct place *p = *state;
+	struct sockaddr_storage second;
+	int fd = loopback_listen(&second);
+	struct conn *found, *named;
+	int64_t began;
+
+	assert_int_equal(
+	    prober_named(p->p, "laptop", "localhost", port_of(p)), 0);
+	for (unsigned i = 0; i < 3; i++) /* 4 s to the next one */
+		close(loopback_accept(p->fd));
+	began = now_ms();
+	prober_caller(p->p, (struct sockaddr *)&second,
+	    address_port((struct sockaddr *)&second));
+	found = accept_caller(fd, &p->other);
+	named = accept_caller(p->fd, &p->other);
+	assert_true(now_ms() - began < 2000);
+	world_wait(&p->w, &p->w.changes[PEER_WENT], 1);
+	EVENTUALLY(world_info(&p->w, "laptop").state == PEER_ONLINE);
+	assert_null(peers_find_name(p->w.peers, "laptop (2)"));
+	conn_free(found);
+	conn_free(named);
+	close(fd);
+}
+
+/* Somebody else is where a pinned peer was: it may come back all the same. */
+static void a_pinned_peer_is_looked_for_where_another_is(void **state)
+{
+	struct place *p = *state;
+	struct peer_info pinned = { .pinned = true, .n_addresses = 1 };
+	struct machine another;
+	struct conn *c;
+
+	machine_init(&another, "another", 0);
+	assert_int_equal(trust_pin(p->w.trust, p->other.id.public, "laptop",
+			     TRUST_ACCEPT, NULL),
+	    0);
+	peers_pinned(p->w.peers, p->other.id.public);
+	memcpy(pinned.key, p->other.id.public, sizeof(pinned.key));
+	pinned.addresses[0] = p->where;
+	prober_lost(p->p, &pinned);
+	c = accept_caller(p->fd, &another);
+	world_wait(&p->w, &p->w.changes[PEER_CAME_ONLINE], 1);
+	conn_free(c);
+	c = accept_caller(p->fd, &p->other);
+	world_wait(&p->w, &p->w.changes[PEER_CAME_ONLINE], 2);
+	assert_false(peers_misses(p->w.peers, p->other.id.public));
+	/* Nothing is left to be tried. */
+	assert_nobody_calls(p->fd);
+	conn_free(c);
+}
+
+/* It is not dialled as often as it likes. */
+static void who_hangs_up_is_dialled_less_and_less(void **state)
+{
+	struct place *p = *state;
+	struct peer_info info = { .n_addresses = 1 };
+	int64_t last = 0, now;
+	struct conn *c;
+
+	info.addresses[0] = p->where;
+	prober_caller(p->p, (struct sockaddr *)&p->where, port_of(p));
+	for (int i = 0; i < 3; i++, last = now) {
+		c = accept_caller(p->fd, &p->other);
+		now = now_ms();
+		conn_free(c);
+		world_wait(&p->w, &p->w.lost, (unsigned)i + 1);
+		prober_lost(p->p, &info);
+		if (i > 0)
+			assert_true(
+			    now - last >= (PROBER_PAUSE_MIN_MS << i) * 9 / 10);
+	}
+}
+
 static void our_own_address_is_forgotten(void **state)
 {
 	struct place *p = *state;
@@ -213,6 +290,11 @@ static void few_at_once_and_ten_a_second(void **state)
 	assert_in_range(now_ms() - began, 150, DEADLINE_MS);
 	assert_int_equal(poll(fds, MANY, 5 * QUIET_MS), 0);
 	/* What a pinned peer left is tried beside them. */
+	assert_int_equal(trust_pin(p->w.trust, p->other.id.public, "laptop",
+			     TRUST_ACCEPT, NULL),
+	    0);
+	peers_pinned(p->w.peers, p->other.id.public);
+	memcpy(pinned.key, p->other.id.public, sizeof(pinned.key));
 	pinned.addresses[0] = p->where;
 	prober_lost(p->p, &pinned);
 	last = loopback_accept(p->fd);
@@ -347,6 +429,9 @@ int main(void)
 		TEST(what_the_user_named_is_tried_again),
 		TEST(a_lost_peer_is_looked_for_at_its_addresses),
 		TEST(who_is_accepted_is_looked_for_from_the_start),
+		TEST(who_calls_himself_by_the_users_name_is_dialled_there),
+		TEST(a_pinned_peer_is_looked_for_where_another_is),
+		TEST(who_hangs_up_is_dialled_less_and_less),
 		TEST(our_own_address_is_forgotten),
 		TEST(few_at_once_and_ten_a_second),
 		TEST(stopping_waits_for_no_handshake),
@@ -354,5 +439,7 @@ int main(void)
 		TEST(what_has_to_wait_is_tried_in_time),
 	};
 
+	/* Who answers in another's place is said. */
+	log_set_output(open("/dev/null", O_WRONLY | O_CLOEXEC));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

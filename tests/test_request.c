@@ -15,6 +15,13 @@ static void setup_play(struct play *p)
 	play_open(p, WIRE_POLICY_ACCEPT, PATIENCE_MS);
 }
 
+/* What is asked for waits for the peer's first word, so that it goes out
+ * together. */
+static void setup_waiting(struct play *p)
+{
+	play_open(p, 0, PATIENCE_MS);
+}
+
 /* --- what is said ----------------------------------------------------------
  */
 
@@ -142,11 +149,12 @@ static void many_are_under_way_at_once(void **state)
 	unsigned seen = 0;
 	struct play p;
 
-	setup_play(&p);
+	setup_waiting(&p);
 	for (unsigned i = 0; i < MANY; i++) {
 		meta.mtime.sec = i;
 		assert_int_equal(request_patch(p.peer, id, &meta), 0);
 	}
+	send_pong(p.c, WIRE_POLICY_ACCEPT);
 	while (seen < WINDOW) {
 		m[seen] = expect(p.c, WIRE_PATCH);
 		seen++;
@@ -314,18 +322,19 @@ static void what_was_not_sent_can_be_cancelled(void **state)
 	struct asker a[3];
 	struct play p;
 
-	setup_play(&p);
+	setup_waiting(&p);
 	for (unsigned i = 0; i < 3; i++)
 		asker_init(&a[i]);
 	assert_int_equal(
 	    request_rename(p.peer, id, NULL, "sent", false, &a[0].w), 0);
-	m = expect(p.c, WIRE_RENAME);
 	for (unsigned i = 1; i < WINDOW; i++)
 		assert_int_equal(request_patch(p.peer, id, &meta), 0);
 	assert_int_equal(
 	    request_rename(p.peer, id, NULL, "never", false, &a[1].w), 0);
 	assert_int_equal(
 	    request_rename(p.peer, id, NULL, "waits", false, &a[2].w), 0);
+	send_pong(p.c, WIRE_POLICY_ACCEPT);
+	m = expect(p.c, WIRE_RENAME);
 	for (unsigned i = 1; i < WINDOW; i++)
 		expect(p.c, WIRE_PATCH);
 	assert_false(request_cancel(p.peer, &a[0].w));

@@ -1,4 +1,5 @@
 /* Tests net/trust.h: pins, their names, policies and addresses. */
+#include "sync.h"
 #include "trust_fixture.h"
 
 static void pins_survive_a_restart(void **state)
@@ -241,6 +242,63 @@ static void what_was_decided_survives(void **state)
 	trust_close(t);
 }
 
+/* Whoever decides without our owner may have looked before he did. */
+static void a_refusal_is_not_overruled(void **state)
+{
+	static const uint8_t words[TRUST_WORDS_BYTES] = { 1 };
+	const struct trust_decision d = { .policy = TRUST_ACCEPT,
+		.unless_refused = true,
+		.verified = true,
+		.words = words };
+	struct place *p = *state;
+	struct trust *t = reopen(p);
+	uint8_t key[IDENTITY_KEY_BYTES];
+	struct trust_pin pin;
+
+	make_key(1, key);
+	assert_int_equal(trust_pin(t, key, "laptop", TRUST_REFUSE, NULL), 0);
+	assert_int_equal(trust_decide(t, key, "laptop", &d, NULL), -EACCES);
+	assert_int_equal(trust_pin(t, key, "laptop", TRUST_ASK, NULL), 0);
+	assert_int_equal(trust_find(t, key, &pin), 0);
+	assert_int_equal(pin.policy, TRUST_REFUSE);
+	assert_false(pin.verified || pin.has_words);
+	assert_int_equal(trust_set_words(t, key, words), 0);
+	assert_int_equal(trust_find(t, key, &pin), 0);
+	assert_int_equal(pin.policy, TRUST_REFUSE);
+	assert_true(pin.has_words);
+
+	assert_int_equal(trust_pin(t, key, "laptop", TRUST_ACCEPT, NULL), 0);
+	assert_int_equal(trust_decide(t, key, "laptop", &d, NULL), 0);
+	trust_close(t);
+}
+
+/* Two questions, one answered while the other was open. */
+static void the_first_words_stay(void **state)
+{
+	static const uint8_t first[TRUST_WORDS_BYTES] = { 1 },
+			     second[TRUST_WORDS_BYTES] = { 2 };
+	struct trust_decision d = {
+		.policy = TRUST_ACCEPT, .words = first, .since_ms = now_ms()
+	};
+	struct place *p = *state;
+	struct trust *t = reopen(p);
+	uint8_t key[IDENTITY_KEY_BYTES];
+	struct trust_pin pin;
+
+	make_key(1, key);
+	assert_int_equal(trust_decide(t, key, "laptop", &d, NULL), 0);
+	d.words = second;
+	assert_int_equal(trust_decide(t, key, "laptop", &d, NULL), 0);
+	assert_int_equal(trust_find(t, key, &pin), 0);
+	assert_memory_equal(pin.words, first, sizeof(first));
+	/* A question that was put after that is another matter. */
+	d.since_ms = pin.words_ms + 1;
+	assert_int_equal(trust_decide(t, key, "laptop", &d, NULL), 0);
+	assert_int_equal(trust_find(t, key, &pin), 0);
+	assert_memory_equal(pin.words, second, sizeof(second));
+	trust_close(t);
+}
+
 static int stop_at(void *ctx, const struct trust_pin *pin)
 {
 	unsigned *left = ctx;
@@ -341,6 +399,8 @@ int main(void)
 		TEST(addresses_are_the_newest_four),
 		TEST(strangers_get_the_default),
 		TEST(what_was_decided_survives),
+		TEST(a_refusal_is_not_overruled),
+		TEST(the_first_words_stay),
 		TEST(each_sees_all_and_stops),
 		TEST(threads_do_not_lose_pins_or_names),
 	};

@@ -107,6 +107,31 @@ static void what_is_not_trusted_is_set_aside(void **state)
 	trust_close(t);
 }
 
+/* A directory where pins are written first: at the start, and later. */
+static void what_is_in_the_way_is_set_aside(void **state)
+{
+	static const char *const aside[] = { TEXTFILE_TEMPORARY ".damaged",
+		TEXTFILE_TEMPORARY ".damaged.2" };
+	struct place *p = *state;
+	struct trust *t;
+
+	trust_close(reopen(p));
+	assert_int_equal(mkdirat(p->pins_fd, TEXTFILE_TEMPORARY, 0700), 0);
+	assert_int_equal(mkdirat(p->pins_fd, TEXTFILE_TEMPORARY "/x", 0700), 0);
+	t = reopen(p);
+	assert_int_equal(
+	    unlinkat(p->pins_fd, TEXTFILE_TEMPORARY ".damaged/x", AT_REMOVEDIR),
+	    0);
+	assert_int_equal(mkdirat(p->pins_fd, TEXTFILE_TEMPORARY, 0700), 0);
+	assert_int_equal(
+	    trust_pin(t, sample(1).key, "new", TRUST_ACCEPT, NULL), 0);
+	assert_int_equal(trust_forget(t, sample(1).key), 0);
+	trust_close(t);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(
+		    unlinkat(p->pins_fd, aside[i], AT_REMOVEDIR), 0);
+}
+
 static unsigned damaged_pins(struct trust *t, char ret_name[])
 {
 	char fingerprint[FINGERPRINT_CHARS];
@@ -413,6 +438,7 @@ int main(void)
 		cmocka_unit_test(every_truncation_and_bit_flip_is_seen),
 		cmocka_unit_test(well_summed_nonsense_is_refused),
 		TEST(what_is_not_trusted_is_set_aside),
+		TEST(what_is_in_the_way_is_set_aside),
 		TEST(damaged_pins_wait_for_a_decision),
 		TEST(two_files_of_one_name_are_told_apart),
 		TEST(the_4097th_pin_is_refused),

@@ -90,7 +90,7 @@ def pinned(fresh_pair, scratch):
     a.command("accept", "b")
     source = random_file(scratch / "file", 100000)
     a.sh('cp "$1" "$2"', source, a.to("b"))
-    pin, = (a.state / "pins").iterdir()
+    pin, = (a.state / "pins").glob("[!.]*")
     said = "\n".join(line for line in pin.read_text().splitlines()
                      if line.split(":")[0] not in ("address", "check"))
     return a, b, source, said
@@ -110,7 +110,7 @@ def still_pinned(pinned):
     a, b, source, said = pinned
     fingerprint = b.self_info()["fingerprint"]
     assert a.peer_record("b")[2] == fingerprint
-    pin, = (a.state / "pins").iterdir()
+    pin, = (a.state / "pins").glob("[!.]*")
     for line in said.splitlines():
         assert line in pin.read_text()
 

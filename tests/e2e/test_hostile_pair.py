@@ -158,6 +158,28 @@ def test_twenty_connections_have_one_guess_of_a_group(guarded):
         exchange.peer.close()
 
 
+def test_who_guesses_keeps_no_member_out(guarded):
+    """... nor who begins and does not go on, from wherever."""
+    target = guarded()
+    known = [h.own_address() for _ in range(17)]
+
+    def guess(address):
+        with p.GroupPeer(target.port, source=address) as peer:
+            return p.Exchange(peer, b"not this one", p.GROUP).run()
+
+    assert {guess(address) for address in known} == {p.EKEYREJECTED}
+    assert wrong_guesses(target) == dict.fromkeys(known, 1)
+    assert guess(known[0]) == h.EACCES  # the other places are for others
+    held = [p.GroupPeer(target.port, source=h.own_address())
+            for _ in range(20)]
+    assert {p.Exchange(peer, b"x", p.GROUP).begin() for peer in held} == {None}
+    with p.GroupPeer(target.port, name="member") as peer:
+        assert p.Exchange(peer, GROUP, p.GROUP).run() == h.OK
+        assert pins(target)["member"]["verified"] == "yes"
+    for peer in held:
+        peer.close()
+
+
 def begun(target, kind, secret):
     peer = h.Peer(target.port)
     exchange = p.Exchange(peer, secret, kind)

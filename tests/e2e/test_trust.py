@@ -14,6 +14,9 @@ from hostile_target import delivers, free_port
 from material import MIB, random_file, sha256
 from netbed import wait_for
 
+PORT = 14717
+
+
 def received(bed, name):
     """How many bytes have reached that host."""
     lines = bed.hosts[name].run(["cat", "/proc/self/net/dev"]).stdout
@@ -231,6 +234,44 @@ def test_the_way_back_after_a_changed_key_is_said_and_works(fresh_pair, start,
 
 
 @pytest.mark.quick
+@pytest.mark.limit(120)
+def test_who_was_let_in_on_first_use_is_dialled_after_a_restart(start, scratch):
+    """Without multicast, and though only the other one was told where."""
+    a = start("a", "--discovery", "off", "--listen", f"0.0.0.0:{PORT}")
+    b = start("b", "--discovery", "off", "--peer", f"a={a.host.address}:{PORT}",
+              name="b")
+    b.wait_peer("a")
+    source = random_file(scratch / "first", 1000)
+    b.sh('cp "$1" "$2"', source, b.to("a"))
+    pin, = (a.paths.state / "pins").glob("[!.]*")
+    assert f"address: {b.host.address}:" in pin.read_text()
+    a.stop()
+    port = b.self_info()["port"]
+    b.stop()
+    b = start("b", "--discovery", "off", "--listen", f"0.0.0.0:{port}", name="b",
+              paths=b.paths)
+    a = start("a", "--discovery", "off", "--listen", f"0.0.0.0:{PORT}", paths=a.paths)
+    wait_for(lambda: a.peer_record("b")[1] == "online", 20,
+             lambda: f"b: {a.table('peers')}")
+
+
+@pytest.mark.limit(120)
+def test_the_users_name_is_had_however_the_host_was_found(start):
+    """Discovery finds it at once, and the name of the host says the same."""
+    b = start("b", name="b")
+    a = start("a", "--peer", f"b={b.host.address}:{b.self_info()['port']}")
+    wait_for(lambda: os.listdir(a.peers) == ["b"] and
+             a.peer_record("b")[1] == "online", 20,
+             lambda: f"b: {a.table('peers')}")
+    a.stop()
+    # It has called, and been asked about, before it was dialled.
+    b.stop()
+    a = start("a", "--peer", f"b={b.host.address}:{PORT}")
+    b = start("b", "--listen", f"0.0.0.0:{PORT}", name="b", paths=b.paths)
+    wait_for(lambda: os.listdir(a.peers) == ["b"], 20,
+             lambda: f"b: {a.table('peers')}")
+
+
 @pytest.mark.limit(120)
 def test_names_belong_to_keys_across_restarts(start, scratch):
     a = start("a", accept="known")

@@ -314,9 +314,9 @@ def test_what_is_being_written_can_be_read(pair, holder):
     assert reader.do("os.pread(fd, 9, 100)") == data[100:109]
     os.close(other)
     os.close(fd)
-    reader.end()
+    reader.end()  # whose exit status is known a moment later
+    wait_for(lambda: pair.b.arrived() == ["both"], 10, "it arrives")
     assert content(pair, "both") == data
-    assert pair.b.arrived() == ["both"]
 
 
 def test_what_was_delivered_is_the_peers_to_read(pair):
