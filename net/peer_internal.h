@@ -212,9 +212,13 @@ bool peers_stopping(struct peers *t);
 /* Is it in the table no more, or does all end? Then so do its links. */
 bool peer_is_over(struct peer *p);
 
-/* net/peers_names.c: wanted, made safe, or "wanted (2)" and so on. */
-void peers_unique_name_locked(struct peers *t, const uint8_t *key,
-    const char *wanted, char ret[WIRE_PEER_NAME_MAX + 1]) REQUIRES(t->lock);
+/*
+ * net/peers_names.c: how the folder of key is to be called: as its pin; as its
+ * question, which our owner may be reading; as the user calls it; or as wanted.
+ * Made safe, and where that is another's "wanted (2)" and so on.
+ */
+void peers_name_locked(struct peers *t, const uint8_t *key, const char *wanted,
+    char ret[WIRE_PEER_NAME_MAX + 1]) REQUIRES(t->lock);
 /* Has p another name than the wanted one, which it could have? */
 bool peers_misnamed_locked(struct peers *t, const struct peer *p,
     const char *wanted) REQUIRES(t->lock);

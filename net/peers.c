@@ -72,11 +72,10 @@ struct peer *peers_add_locked(
 	identity_fingerprint(key, p->info.fingerprint);
 	if (trust_find(t->config.trust, key, &pin) == 0) {
 		peer_read_pin_locked(t, p);
-		wanted = *pin.name ? pin.name : wanted;
 		p->info.n_addresses = pin.n_addresses;
 		memcpy(p->info.addresses, pin.addresses, sizeof(pin.addresses));
 	}
-	peers_unique_name_locked(t, key, wanted, p->info.name);
+	peers_name_locked(t, key, wanted, p->info.name);
 	snprintf(
 	    p->info.heard_name, sizeof(p->info.heard_name), "%s", p->info.name);
 	TAILQ_INSERT_TAIL(&t->list, p, entry);

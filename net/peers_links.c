@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "consent.h"
 #include "escape.h"
 #include "log.h"
 #include "outgoing_internal.h"
@@ -41,18 +40,6 @@ static bool up_locked(struct peers *t, struct peer *p, struct link *l,
 	return came;
 }
 
-/* Under which name a key comes: while our owner reads its question, that. */
-static void name_locked(struct peers *t, const uint8_t *key, const char *wanted,
-    char ret[WIRE_PEER_NAME_MAX + 1]) REQUIRES(t->lock)
-{
-	struct consent_question q;
-
-	if (t->config.consent &&
-	    consent_find_key(t->config.consent, key, &q) == 0)
-		wanted = q.name;
-	snprintf(ret, WIRE_PEER_NAME_MAX + 1, "%s", wanted);
-}
-
 /* The entry of a key that was proven there; NULL: it gets none. */
 static struct peer *entry_locked(struct peers *t, const struct conn *conn,
     const struct sockaddr *a, const char *wanted, const char *heard,
@@ -61,7 +48,6 @@ static struct peer *entry_locked(struct peers *t, const struct conn *conn,
 	const uint8_t *key = conn_remote_key(conn);
 	const char *own = peers_claim_locked(t, key, a, wanted);
 	struct peer *p = peers_by_key_locked(t, key);
-	char name[WIRE_PEER_NAME_MAX + 1];
 
 	if (t->stopping)
 		return NULL;
@@ -74,8 +60,7 @@ static struct peer *entry_locked(struct peers *t, const struct conn *conn,
 	wanted = own ? own : wanted;
 	if (p || (!wanted && !peers_room_locked(t, key, a, ret_gone)))
 		return p;
-	name_locked(t, key, wanted ? wanted : heard, name);
-	return peers_add_locked(t, key, name);
+	return peers_add_locked(t, key, wanted ? wanted : heard);
 }
 
 void peers_adopt(struct peers *t, struct conn *conn, const char *wanted_name)

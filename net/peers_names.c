@@ -201,13 +201,20 @@ static bool taken_locked(struct peers *t, const uint8_t *key, const char *name)
 	       trust_find_name(t->config.trust, name, &pin) != 0;
 }
 
-void peers_unique_name_locked(struct peers *t, const uint8_t *key,
-    const char *wanted, char ret[WIRE_PEER_NAME_MAX + 1])
+void peers_name_locked(struct peers *t, const uint8_t *key, const char *wanted,
+    char ret[WIRE_PEER_NAME_MAX + 1])
 {
 	const struct reserved *own = claimed_by_locked(t, key);
+	struct consent *c = t->config.consent;
 	char safe[WIRE_PEER_NAME_MAX + 1];
+	struct consent_question q;
+	struct trust_pin pin;
 
-	if (own)
+	if (trust_find(t->config.trust, key, &pin) == 0 && *pin.name)
+		wanted = pin.name;
+	else if (c && consent_find_key(c, key, &q) == 0)
+		wanted = q.name;
+	else if (own)
 		wanted = own->name;
 	escape_name(wanted, strlen(wanted), safe);
 	strcpy(ret, safe);
@@ -246,7 +253,7 @@ int peers_hold_name(struct peers *t, const uint8_t key[IDENTITY_KEY_BYTES],
 	if (p)
 		strcpy(ret, p->info.name);
 	else if (!c || consent_name(c, key, ret))
-		peers_unique_name_locked(t, key, wanted, ret);
+		peers_name_locked(t, key, wanted, ret);
 	if (c)
 		r = consent_hold_name(c, key, ret);
 	mutex_unlock(&t->lock);

@@ -4,6 +4,11 @@
  */
 #include "net_fixture.h"
 
+#include <sys/eventfd.h>
+
+#include "consent.h"
+#include "peer_internal.h"
+
 struct place {
 	struct world w;
 	struct machine host, stranger; /* both are called "server" */
@@ -205,6 +210,33 @@ static void a_pin_keeps_its_name(void **state)
 	conn_free(c);
 }
 
+/* Our owner may be about to say yes to it. */
+static void a_name_that_is_shown_stays(void **state)
+{
+	struct consent *c = consent_new(CONSENT_TIMEOUT_MS, NULL, NULL);
+	const struct trust_decision d = { .policy = TRUST_ACCEPT };
+	struct consent_question q = { .file = "f" };
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	struct place *p = *state;
+	uint64_t serial;
+
+	assert_non_null(c);
+	p->w.peers->config.consent = c;
+	reserve(p, true);
+	memcpy(q.key, p->host.id.public, sizeof(q.key));
+	q.address = p->host_at;
+	assert_int_equal(
+	    peers_hold_name(p->w.peers, q.key, "laptop", q.name), 0);
+	assert_int_equal(consent_ask(c, &q, fd, &serial), 0);
+	/* And only now it is proven to be the server. */
+	conn_free(world_link(&p->w, p->host_fd, &p->host_at, &p->host, NULL));
+	is_called(p, &p->host, "laptop");
+	assert_int_equal(peers_pin_as(p->w.peers, q.key, "laptop", &d), 0);
+	p->w.peers->config.consent = NULL;
+	consent_free(c);
+	close(fd);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -215,6 +247,7 @@ int main(void)
 		TEST(a_caller_is_given_the_time_to_be_proven),
 		TEST(one_machine_keeps_the_first_of_two_names),
 		TEST(a_pin_has_the_name_that_was_shown),
+		TEST(a_name_that_is_shown_stays),
 		TEST(the_host_gets_its_name_later),
 		TEST(a_pin_keeps_its_name),
 	};
