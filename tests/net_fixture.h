@@ -489,4 +489,22 @@ static inline int64_t told_result(struct told *t, int r)
 	return r == OUTGOING_PARKED ? told_wait(t) : r;
 }
 
+/* Of tests whose state is a world that lets in no strangers. */
+static inline int setup_world(void **state)
+{
+	struct world *w = malloc(sizeof(*w));
+
+	assert_non_null(w);
+	world_open(w, "me", TRUST_KNOWN, 1000);
+	*state = w;
+	return 0;
+}
+
+static inline int teardown_world(void **state)
+{
+	world_close(*state);
+	free(*state);
+	return 0;
+}
+
 #endif

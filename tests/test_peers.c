@@ -62,23 +62,6 @@ static bool is_listed(struct world *w, const struct other *o)
 	return p != NULL;
 }
 
-static int setup(void **state)
-{
-	struct world *w = malloc(sizeof(*w));
-
-	assert_non_null(w);
-	world_open(w, "me", TRUST_KNOWN, 1000);
-	*state = w;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_close(*state);
-	free(*state);
-	return 0;
-}
-
 static void a_folder_belongs_to_a_key(void **state)
 {
 	static const char *const heard[] = { "laptop", "laptop", "laptop",
@@ -448,7 +431,7 @@ static void an_address_is_had_while_its_peer_is_there(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup_world, teardown_world)
 	static const struct CMUnitTest tests[] = {
 		TEST(a_folder_belongs_to_a_key),
 		TEST(the_user_may_name_it),

@@ -5,23 +5,6 @@
 
 #include "peer_internal.h"
 
-static int setup(void **state)
-{
-	struct world *w = malloc(sizeof(*w));
-
-	assert_non_null(w);
-	world_open(w, "me", TRUST_KNOWN, 1000);
-	*state = w;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_close(*state);
-	free(*state);
-	return 0;
-}
-
 /* A new key answers at a host of the loopback network; its end, or NULL. */
 static struct conn *stranger_at(
     struct world *w, const char *host, const char *name, const char *wanted)
@@ -177,7 +160,7 @@ static void who_is_written_to_stays(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup_world, teardown_world)
 	static const struct CMUnitTest tests[] = {
 		TEST(one_host_keeps_nobody_out),
 		TEST(nor_do_as_many_hosts_as_there_are_places),

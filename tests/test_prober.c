@@ -188,15 +188,11 @@ static void who_calls_himself_by_the_users_name_is_dialled_there(void **state)
 	close(fd);
 }
 
-/* Somebody else is where a pinned peer was: it may come back all the same. */
-static void a_pinned_peer_is_looked_for_where_another_is(void **state)
+/* The other machine is pinned, and was here till now. */
+static void lose_pinned(struct place *p)
 {
-	struct place *p = *state;
 	struct peer_info pinned = { .pinned = true, .n_addresses = 1 };
-	struct machine another;
-	struct conn *c;
 
-	machine_init(&another, "another", 0);
 	assert_int_equal(trust_pin(p->w.trust, p->other.id.public, "laptop",
 			     TRUST_ACCEPT, NULL),
 	    0);
@@ -204,6 +200,17 @@ static void a_pinned_peer_is_looked_for_where_another_is(void **state)
 	memcpy(pinned.key, p->other.id.public, sizeof(pinned.key));
 	pinned.addresses[0] = p->where;
 	prober_lost(p->p, &pinned);
+}
+
+/* Somebody else is where a pinned peer was: it may come back all the same. */
+static void a_pinned_peer_is_looked_for_where_another_is(void **state)
+{
+	struct place *p = *state;
+	struct machine another;
+	struct conn *c;
+
+	machine_init(&another, "another", 0);
+	lose_pinned(p);
 	c = accept_caller(p->fd, &another);
 	world_wait(&p->w, &p->w.changes[PEER_CAME_ONLINE], 1);
 	conn_free(c);
@@ -270,7 +277,6 @@ static unsigned take_calls(struct pollfd *fds, int *held)
 static void few_at_once_and_ten_a_second(void **state)
 {
 	struct place *p = *state;
-	struct peer_info pinned = { .pinned = true, .n_addresses = 1 };
 	struct sockaddr_storage at;
 	struct pollfd fds[MANY];
 	int held[MANY], last;
@@ -290,13 +296,7 @@ static void few_at_once_and_ten_a_second(void **state)
 	assert_in_range(now_ms() - began, 150, DEADLINE_MS);
 	assert_int_equal(poll(fds, MANY, 5 * QUIET_MS), 0);
 	/* What a pinned peer left is tried beside them. */
-	assert_int_equal(trust_pin(p->w.trust, p->other.id.public, "laptop",
-			     TRUST_ACCEPT, NULL),
-	    0);
-	peers_pinned(p->w.peers, p->other.id.public);
-	memcpy(pinned.key, p->other.id.public, sizeof(pinned.key));
-	pinned.addresses[0] = p->where;
-	prober_lost(p->p, &pinned);
+	lose_pinned(p);
 	last = loopback_accept(p->fd);
 	assert_int_equal(poll(fds, MANY, 5 * QUIET_MS), 0);
 	/* Hung up at once, the others follow, one in 100 ms. */

@@ -30,6 +30,15 @@ def sha256(path):
     return digest.hexdigest()
 
 
+def speed(a, source, copies):
+    """MB/s of a few copies to b, by the program that makes them."""
+    done = a.sh('begin=${EPOCHREALTIME/./}; '
+                'for i in $(seq "$3"); do cp "$1" "$2" || exit 1; done; '
+                'echo $((${EPOCHREALTIME/./} - begin))', source,
+                a.to("b") / "copy", copies, timeout=100)
+    return copies * source.stat().st_size / int(done.stdout)
+
+
 AWKWARD = ["plain", "with space", " leading", "trailing ", "tab\there",
            "naïve-ü", "日本語", "emoji-🙂", "quote'\"", "back\\slash",
            "-dash", "star*?[x]", "new\nline", "e\u0301-combining", "ключ",

@@ -117,15 +117,21 @@ def test_both_sides_show_the_same_words(strangers, scratch):
     assert words_kept(a, "b") == words_kept(b, "a") == words
 
 
-@pytest.mark.quick
-@pytest.mark.sanitize
-def test_a_refusal_is_an_errno(strangers, scratch):
-    a, b = strangers()
+def refused(a, b, scratch):
+    """b says no to a copy of a, of this file."""
     source = random_file(scratch / "file", 1000)
     copy = copying(a, source, a.to("b"))
     question(b, "a")
     b.command("refuse", "a")
     ends(copy, 1)
+    return source
+
+
+@pytest.mark.quick
+@pytest.mark.sanitize
+def test_a_refusal_is_an_errno(strangers, scratch):
+    a, b = strangers()
+    refused(a, b, scratch)
 
     # For a while nobody is asked again: it is known at open.
     def refused_at_open():
@@ -143,11 +149,7 @@ def test_a_refusal_is_an_errno(strangers, scratch):
 
 def test_a_no_by_mistake_is_taken_back(strangers, scratch):
     a, b = strangers()
-    source = random_file(scratch / "file", 1000)
-    copy = copying(a, source, a.to("b"))
-    question(b, "a")
-    b.command("refuse", "a")
-    ends(copy, 1)
+    source = refused(a, b, scratch)
     b.command("accept", "a")
     a.sh('cp "$1" "$2"', source, a.to("b"), timeout=5)
     assert b.arrived() == ["file"]

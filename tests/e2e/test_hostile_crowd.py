@@ -14,7 +14,7 @@ import pytest
 
 from daemon import Mount
 from hostile_target import free_port
-from material import MIB, random_file
+from material import MIB, random_file, speed
 
 LEAST = 0.7
 GROWTH_KB = 8 * 1024
@@ -104,28 +104,19 @@ def crowd(how, port):
         process.stdout.close()
 
 
-def speed(a, source):
-    """MB/s of a few copies, by the program that makes them."""
-    done = a.sh('begin=${EPOCHREALTIME/./}; '
-                'for i in $(seq "$3"); do cp "$1" "$2" || exit 1; done; '
-                'echo $((${EPOCHREALTIME/./} - begin))', source,
-                a.to("b") / "copy", COPIES, timeout=100)
-    return COPIES * source.stat().st_size / int(done.stdout)
-
-
 @pytest.mark.alone
 @pytest.mark.limit(180)
 @pytest.mark.parametrize("how", ["connects", "garbage", "half open", "drips"])
 def test_a_crowd_at_the_door(honest, keep_local, figure, how):
     a, b = honest
     source = random_file(keep_local.dir / "source", 32 * MIB)
-    speed(a, source)
+    speed(a, source, COPIES)
     before = b.vm_hwm()
     best = 0
     for _ in range(TRIES):
-        quiet = speed(a, source)
+        quiet = speed(a, source, COPIES)
         with crowd(how, b.port):
-            loud = speed(a, source)
+            loud = speed(a, source, COPIES)
         best = max(best, loud / quiet)
         if best >= LEAST:
             break
